@@ -1,0 +1,263 @@
+//! What a store, a barrier, a flush, a sync, a lazy hook or a kmap does on one architecture.
+
+pub mod arm64;
+pub mod x86;
+pub mod x86_32;
+pub mod x86_64;
+pub mod xen_pv;
+
+use std::fmt;
+
+use crate::descriptor::{Format, Prot};
+use crate::event::codes::{Handler, Store};
+use crate::geometry::{Geometry, Level};
+use crate::kernel::{Barrier, Entry, Kernel, Watch};
+use crate::machine::{INIT_MM, MmId, TaskId};
+use crate::modmask::ModMask;
+use crate::scheme::{Hooks, Walk};
+use crate::stop::{Run, Step};
+
+/// One architecture's half of the kernel.
+///
+/// Functions take the running kernel instead of `self`: the backend is one of its parts.
+pub trait Backend: Clone + fmt::Debug + Send + Sized + 'static {
+    type Format: Format;
+
+    fn format(&self) -> Self::Format;
+
+    /// Builds init_mm as it is when the first user of the walkers comes along.
+    fn boot<W: Watch>(k: &mut Kernel<Self, W>) -> Step;
+    /// `pgd_alloc`: a new user address space. `None`: no memory.
+    fn pgd_alloc<W: Watch>(k: &mut Kernel<Self, W>) -> Run<Option<MmId>>;
+
+    /// `READ_ONCE` of an entry.
+    #[inline]
+    fn read<W: Watch>(_k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
+        Ok(entry.word())
+    }
+
+    /// `set_pte_at` of one entry.
+    fn set_pte<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step;
+    /// `pte_clear`.
+    #[inline]
+    fn pte_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
+        k.store(entry, 0, Store::Clear)
+    }
+    /// `ptep_get_and_clear`.
+    #[inline]
+    fn ptep_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
+        let old = entry.word();
+        k.store(entry, 0, Store::GetAndClear)?;
+        Ok(old)
+    }
+    /// `ptep_try_set`: a compare-and-exchange from empty. False: the entry was occupied.
+    fn ptep_try_set<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Run<bool>;
+    /// `set_pmd`, `set_pud`, `set_p4d`, `set_pgd`, also to clear.
+    fn set_entry<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step;
+
+    /// Where the table is that this word points to. Differs from the format's address under a hypervisor.
+    #[inline]
+    fn table_pa<W: Watch>(k: &Kernel<Self, W>, level: Level, word: u64) -> u64 {
+        k.format().address(level, word)
+    }
+    /// The word that links the table at `pa`.
+    fn table_word<W: Watch>(k: &Kernel<Self, W>, level: Level, pa: u64, init_mm: bool) -> u64 {
+        k.format().table(level, pa, init_mm)
+    }
+    /// The memory that a leaf maps.
+    #[inline]
+    fn leaf_pa<W: Watch>(k: &Kernel<Self, W>, level: Level, word: u64) -> u64 {
+        k.format().address(level, word)
+    }
+    /// The table at `pa` is about to be linked into `entry` (`paravirt_alloc_pte` and its kin).
+    fn table_linked<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _pa: u64) -> Step {
+        Ok(())
+    }
+    /// A table has been linked into `entry`.
+    fn populated<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>) -> Step {
+        Ok(())
+    }
+
+    /// `CONFIG_HAVE_ARCH_HUGE_VMAP`.
+    fn huge_vmap<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+    /// `CONFIG_HAVE_ARCH_HUGE_VMALLOC`.
+    fn huge_vmalloc<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+    /// `arch_vmap_pXd_supported`.
+    fn vmap_supported<W: Watch>(k: &Kernel<Self, W>, level: Level) -> bool;
+    /// `pXd_set_huge`: false when the architecture refuses.
+    fn set_huge<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, pa: u64, prot: Prot) -> Run<bool>;
+    /// `pmd_free_pte_page`, `pud_free_pmd_page`: clear, flush, free. False when the architecture refuses.
+    fn free_below<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, va: u64) -> Run<bool>;
+    /// Size of the groups that `arch_vmap_pte_range_map_size` allows below `max_shift`; where a group fits and is
+    /// aligned, one is made.
+    fn vmap_group<W: Watch>(_k: &Kernel<Self, W>, _max_shift: u32) -> Option<u64> {
+        None
+    }
+    /// `set_huge_pte_at(init_mm, ...)` of a group that starts at `entry`.
+    fn set_huge_ptes<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, pa: u64, prot: Prot, _size: u64) -> Step {
+        let word = k.format().pte(pa, prot);
+        k.set_pte(entry, word, Store::Huge)
+    }
+    /// `arch_vmap_pte_range_unmap_size`: `Some` if the entry belongs to a group.
+    #[inline]
+    fn vmap_unmap_size<W: Watch>(_k: &Kernel<Self, W>, _word: u64) -> Option<u64> {
+        None
+    }
+    /// `arch_vmap_pte_supported_shift`.
+    fn vmap_pte_supported_shift<W: Watch>(k: &Kernel<Self, W>, _size: u64) -> u32 {
+        k.geometry().page_shift
+    }
+
+    /// `ARCH_PAGE_TABLE_SYNC_MASK`.
+    #[inline]
+    fn sync_mask<W: Watch>(_k: &Kernel<Self, W>) -> ModMask {
+        ModMask::NONE
+    }
+    /// The body of `arch_sync_kernel_mappings`; returns the number of entries copied.
+    fn sync_kernel_mappings<W: Watch>(_k: &mut Kernel<Self, W>, _start: u64, _end: u64) -> Run<u64> {
+        Ok(0)
+    }
+
+    /// `arch_update_kernel_mappings_begin`; nothing unless overridden.
+    fn begin<W: Watch>(k: &mut Kernel<Self, W>, _walk: Walk) -> Step {
+        if k.options.begin_end_lazy && Self::has_lazy_mode(k) { k.arch_enter() } else { Ok(()) }
+    }
+    /// `arch_update_kernel_mappings_end`; syncs if the mask says so, unless overridden.
+    fn end<W: Watch>(k: &mut Kernel<Self, W>, walk: Walk, mask: ModMask) -> Step {
+        k.sync_if_modified(walk, mask)?;
+        if k.options.begin_end_lazy && Self::has_lazy_mode(k) { k.arch_leave() } else { Ok(()) }
+    }
+
+    /// Whether the lazy MMU calls compile to anything.
+    #[inline]
+    fn has_lazy_mode<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        false
+    }
+    fn lazy_enter<W: Watch>(_k: &mut Kernel<Self, W>) -> Step {
+        Ok(())
+    }
+    fn lazy_leave<W: Watch>(_k: &mut Kernel<Self, W>) -> Step {
+        Ok(())
+    }
+    fn lazy_flush<W: Watch>(_k: &mut Kernel<Self, W>) -> Step {
+        Ok(())
+    }
+
+    /// What a store that needs a barrier does about it in the present context. Asked again whenever the context, the
+    /// running task's flags or its lazy state change.
+    fn barrier<W: Watch>(_k: &Kernel<Self, W>) -> Barrier {
+        Barrier::Now
+    }
+
+    /// `flush_tlb_kernel_range`.
+    fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step;
+
+    /// The protection of a kmap slot.
+    fn kmap_prot<W: Watch>(k: &Kernel<Self, W>) -> Prot {
+        k.format().prot("PAGE_KERNEL").unwrap_or_default()
+    }
+    /// `arch_kmap_local_post_map`.
+    fn kmap_post_map<W: Watch>(_k: &mut Kernel<Self, W>, _va: u64) -> Step {
+        Ok(())
+    }
+    /// `arch_kmap_local_post_unmap`.
+    fn kmap_post_unmap<W: Watch>(_k: &mut Kernel<Self, W>, _va: u64) -> Step {
+        Ok(())
+    }
+    /// Whether user leaf tables may come from highmem.
+    fn highpte<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        false
+    }
+
+    /// What the context switch does on the way out of `prev`.
+    fn switch_out<W: Watch>(_k: &mut Kernel<Self, W>, _prev: TaskId) -> Step {
+        Ok(())
+    }
+    /// The CPU loads the root of another address space.
+    fn switch_mm<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId) -> Step {
+        Ok(())
+    }
+    /// What the context switch does on the way into `next`.
+    fn switch_in<W: Watch>(_k: &mut Kernel<Self, W>, _next: TaskId) -> Step {
+        Ok(())
+    }
+    /// A task exists that ran before and was switched out.
+    fn parked<W: Watch>(_k: &mut Kernel<Self, W>, _task: TaskId) {}
+    /// A task has been copied from its parent.
+    fn forked<W: Watch>(_k: &mut Kernel<Self, W>, _child: TaskId) {}
+
+    /// In whose tables the executing CPU looks the address up.
+    fn translating_mm<W: Watch>(k: &Kernel<Self, W>, _va: u64) -> MmId {
+        k.machine.cpu(k.cpu()).active_mm
+    }
+    /// Who would repair a fault at this kernel address.
+    fn kernel_fault_handler<W: Watch>(_k: &Kernel<Self, W>, _va: u64) -> Handler {
+        Handler::Nobody
+    }
+    fn repair_kernel_fault<W: Watch>(_k: &mut Kernel<Self, W>, _va: u64) -> Step {
+        Ok(())
+    }
+
+    /// Whether the word maps kernel memory for hardware: what a deferred barrier would complete.
+    fn valid_kernel<W: Watch>(k: &Kernel<Self, W>, word: u64) -> bool {
+        k.format().valid(word)
+    }
+}
+
+/// A combination of backend, geometry and options that cannot exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    #[error("unknown backend {name:?}: expected one of {}", .known.join(", "))]
+    Unknown { name: String, known: Vec<&'static str> },
+    #[error("backend {backend} has no geometry {geometry:?}: expected one of {}", .known.join(", "))]
+    Geometry { backend: &'static str, geometry: String, known: Vec<&'static str> },
+}
+
+/// A backend as lists and messages know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Info {
+    pub name: &'static str,
+    pub about: &'static str,
+    /// The first is the default.
+    pub geometries: &'static [&'static str],
+}
+
+/// Every backend.
+pub static ALL: &[Info] = &[arm64::INFO, x86_64::INFO, x86_32::INFO, xen_pv::INFO];
+
+/// The backend of this name.
+pub fn by_name(name: &str) -> Result<&'static Info, BackendError> {
+    ALL.iter()
+        .find(|b| b.name == name)
+        .ok_or_else(|| BackendError::Unknown { name: name.to_owned(), known: ALL.iter().map(|b| b.name).collect() })
+}
+
+/// The geometry of this name, or the backend's default.
+pub fn geometry(backend: &'static Info, name: Option<&str>) -> Result<&'static Geometry, BackendError> {
+    let name = name.unwrap_or(backend.geometries[0]);
+    backend.geometries.iter().find(|g| **g == name).and_then(|g| crate::geometry::by_name(g)).ok_or_else(|| {
+        BackendError::Geometry { backend: backend.name, geometry: name.to_owned(), known: backend.geometries.to_vec() }
+    })
+}
+
+/// A user address space with an empty root.
+pub(crate) fn new_root<B: Backend, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<MmId>> {
+    use crate::event::{Event, Kind};
+    let level = k.geometry().root();
+    let mm = MmId(k.machine.mms.len() as u16);
+    let Ok(pa) = k.machine.frames.alloc(level, 0, crate::memory::Zone::Low) else {
+        k.emit(Event { mm: mm.0, ..Event::of(Kind::ALLOC_FAIL).at(level, 0, 0) })?;
+        return Ok(None);
+    };
+    let entries = k.geometry().entries(level);
+    let root = k.machine.memory.insert(pa, level, entries);
+    k.machine.mms.push(crate::machine::Mm { root: root.id, root_pa: pa });
+    if mm != INIT_MM {
+        k.emit(Event { mm: mm.0, addr: pa, ..Event::of(Kind::MM) })?;
+    }
+    Ok(Some(mm))
+}

@@ -1,0 +1,206 @@
+//! x86-32, PAE and two levels, with highmem: every process has its own copy of the kernel's pmd entries.
+//!
+//! Not modelled: page-table isolation's second root, the LDT mapping, MTRRs that forbid a huge leaf.
+
+use super::{Backend, Info, new_root, x86};
+use crate::descriptor::Prot;
+use crate::descriptor::x86::X86;
+use crate::event::codes::{Handler, Store};
+use crate::event::{Event, Kind};
+use crate::geometry::{Geometry, Level};
+use crate::kernel::{Entry, Kernel, Watch};
+use crate::machine::{INIT_MM, MmId};
+use crate::memory::{Table, Zone};
+use crate::modmask::ModMask;
+use crate::scheme::Options;
+use crate::stop::{Run, Step};
+
+pub const INFO: Info = Info {
+    name: "x86-32",
+    about: "highmem; kernel pmd entries are copied to every process",
+    geometries: &["x86-32-pae", "x86-32-2level"],
+};
+
+/// The native x86-32 backend.
+#[derive(Clone, Debug)]
+pub struct X86_32 {
+    format: X86,
+}
+
+impl X86_32 {
+    #[must_use]
+    pub fn new(geometry: &Geometry, options: &Options) -> X86_32 {
+        X86_32 { format: x86::format(geometry, options) }
+    }
+}
+
+/// Allocates a table outside of any walk.
+fn table<B: Backend, W: Watch>(k: &mut Kernel<B, W>, level: Level, va: u64, mm: MmId) -> Run<Option<Table>> {
+    let Ok(pa) = k.machine.frames.alloc(level, va, Zone::Low) else {
+        k.emit(Event { mm: mm.0, ..Event::of(Kind::ALLOC_FAIL).at(level, va, 0).aux(1) })?;
+        return Ok(None);
+    };
+    let entries = k.geometry().entries(level);
+    let table = k.machine.memory.insert(pa, level, entries);
+    k.emit(Event { mm: mm.0, ..Event::of(Kind::ALLOC).at(level, va, pa) })?;
+    Ok(Some(table))
+}
+
+/// init_mm with its kernel pmds and the leaf table of the fixmap, where kmap slots live.
+pub(super) fn boot<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>) -> Step {
+    new_root(k)?;
+    let top = k.geometry().layout.fixaddr_top;
+    k.early_tables(top, Level::Pte);
+    Ok(())
+}
+
+/// `pgd_alloc`: PAE preallocates all pmd pages, because the CPU caches the four root entries.
+pub(super) fn pgd_alloc<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<MmId>> {
+    let shared = shares_kernel_pmd(k.geometry(), &k.options);
+    let mut pmds = Vec::new();
+    let kernel = k.open_root(INIT_MM);
+    let root_level = kernel.level;
+    let boundary = k.geometry().index(root_level, k.geometry().layout.kernel_start);
+    let mm = MmId(k.machine.mms.len() as u16);
+    if root_level == Level::Pud {
+        for index in 0..if shared { boundary } else { kernel.len() } {
+            let va = index as u64 * k.geometry().size(Level::Pud);
+            match table(k, Level::Pmd, va, mm)? {
+                Some(pmd) => pmds.push(pmd),
+                None => return give_back(k, &pmds),
+            }
+        }
+    }
+    let Some(mm) = new_root(k)? else {
+        return give_back(k, &pmds);
+    };
+    let root = k.open_root(mm);
+    for index in boundary..root.len() {
+        root.set(index, kernel.get(index));
+    }
+    for (index, pmd) in pmds.iter().enumerate() {
+        if index >= boundary {
+            let pa = B::table_pa(k, root_level, kernel.get(index));
+            if let Some(id) = k.machine.memory.at(pa) {
+                for n in 0..pmd.len() {
+                    pmd.set(n, k.machine.memory.word(id, n));
+                }
+            }
+        }
+        root.set(index, B::table_word(k, root_level, pmd.pa, false));
+    }
+    if !shared {
+        k.machine.pgd_list.insert(0, mm);
+    }
+    Ok(Some(mm))
+}
+
+fn give_back<B: Backend, W: Watch>(k: &mut Kernel<B, W>, pmds: &[Table]) -> Run<Option<MmId>> {
+    for pmd in pmds {
+        k.free_table(pmd.pa, 0)?;
+    }
+    Ok(None)
+}
+
+/// `SHARED_KERNEL_PMD`.
+pub(super) fn shares_kernel_pmd(geometry: &Geometry, options: &Options) -> bool {
+    geometry.levels == 3 && options.x86_shared_kernel_pmd
+}
+
+pub(super) fn sync_mask(geometry: &Geometry, options: &Options) -> ModMask {
+    if shares_kernel_pmd(geometry, options) { ModMask::NONE } else { ModMask::PMD }
+}
+
+/// `vmalloc_fault` looks after the vmalloc area only.
+pub(super) fn fault_handler(geometry: &Geometry, va: u64) -> Handler {
+    if geometry.in_vmalloc(va) { Handler::VmallocFault } else { Handler::Nobody }
+}
+
+impl Backend for X86_32 {
+    type Format = X86;
+
+    fn format(&self) -> X86 {
+        self.format
+    }
+
+    fn boot<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
+        boot(k)
+    }
+
+    fn pgd_alloc<W: Watch>(k: &mut Kernel<Self, W>) -> Run<Option<MmId>> {
+        pgd_alloc(k)
+    }
+
+    #[inline]
+    fn set_pte<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
+        x86::native_set_pte(k, entry, word, why)
+    }
+
+    #[inline]
+    fn pte_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
+        x86::native_clear(k, entry, Store::Clear)
+    }
+
+    fn ptep_try_set<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Run<bool> {
+        x86::try_set(k, entry, word)
+    }
+
+    fn set_entry<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
+        x86::native_set_entry(k, entry, word, why)
+    }
+
+    fn huge_vmap<W: Watch>(k: &Kernel<Self, W>) -> bool {
+        k.geometry().levels == 3
+    }
+
+    fn huge_vmalloc<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        false
+    }
+
+    fn vmap_supported<W: Watch>(k: &Kernel<Self, W>, level: Level) -> bool {
+        level == Level::Pmd && k.options.x86_pse
+    }
+
+    fn set_huge<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, pa: u64, prot: Prot) -> Run<bool> {
+        x86::set_huge(k, entry, pa, prot)
+    }
+
+    /// Tables are never freed here: other roots hold copies of the entry.
+    fn free_below<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _va: u64) -> Run<bool> {
+        k.entry_none(entry)
+    }
+
+    fn sync_mask<W: Watch>(k: &Kernel<Self, W>) -> ModMask {
+        sync_mask(k.geometry(), &k.options)
+    }
+
+    fn sync_kernel_mappings<W: Watch>(k: &mut Kernel<Self, W>, start: u64, _end: u64) -> Run<u64> {
+        x86::sync_pmds(k, start)
+    }
+
+    fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step {
+        x86::flush_tlb_kernel_range(k, start, end)
+    }
+
+    fn kmap_post_unmap<W: Watch>(k: &mut Kernel<Self, W>, va: u64) -> Step {
+        x86::flush_tlb_one(k, va)
+    }
+
+    fn highpte<W: Watch>(k: &Kernel<Self, W>) -> bool {
+        k.options.highpte
+    }
+
+    fn switch_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
+        let root = k.machine.mm(mm).root_pa;
+        k.emit(Event { mm: mm.0, addr: root, ..Event::of(Kind::CR3) })
+    }
+
+    fn kernel_fault_handler<W: Watch>(k: &Kernel<Self, W>, va: u64) -> Handler {
+        fault_handler(k.geometry(), va)
+    }
+
+    fn repair_kernel_fault<W: Watch>(k: &mut Kernel<Self, W>, va: u64) -> Step {
+        let mm = k.machine.cpu(k.cpu()).active_mm;
+        x86::vmalloc_sync_one(k, mm, va).map(|_| ())
+    }
+}

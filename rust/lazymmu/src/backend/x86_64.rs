@@ -1,0 +1,131 @@
+//! x86-64 without a hypervisor: coherent walkers, no lazy mode, root entries copied to every process.
+//!
+//! Not modelled: page-table isolation's second root, MTRRs that forbid a huge leaf, memory encryption, protection keys,
+//! deferred freeing of kernel tables for an IOMMU.
+
+use super::{Backend, Info, new_root, x86};
+use crate::descriptor::Prot;
+use crate::descriptor::x86::X86;
+use crate::event::codes::Store;
+use crate::event::{Event, Kind};
+use crate::geometry::{Geometry, Level};
+use crate::kernel::{Entry, Kernel, Watch};
+use crate::machine::{INIT_MM, MmId};
+use crate::modmask::ModMask;
+use crate::scheme::Options;
+use crate::stop::{Run, Step};
+
+pub const INFO: Info = Info {
+    name: "x86-64",
+    about: "coherent walkers; root entries are copied to every process",
+    geometries: &["x86-64-4level", "x86-64-5level"],
+};
+
+/// The native x86-64 backend.
+#[derive(Clone, Debug)]
+pub struct X86_64 {
+    format: X86,
+}
+
+impl X86_64 {
+    #[must_use]
+    pub fn new(geometry: &Geometry, options: &Options) -> X86_64 {
+        X86_64 { format: x86::format(geometry, options) }
+    }
+}
+
+/// `preallocate_vmalloc_pages`: every root slot of the vmalloc area gets its table at boot.
+pub(super) fn boot<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>) -> Step {
+    new_root(k)?;
+    let root = k.geometry().root();
+    let size = k.geometry().size(root);
+    let layout = k.geometry().layout;
+    let mut addr = layout.vmalloc_start;
+    while addr < layout.vmalloc_end {
+        k.early_tables(addr, root.below());
+        match (addr + 1).checked_next_multiple_of(size) {
+            Some(next) => addr = next,
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+/// `pgd_alloc` and `pgd_ctor`: the kernel half is copied, and the root joins `pgd_list`.
+pub(super) fn pgd_alloc<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<MmId>> {
+    let Some(mm) = new_root(k)? else {
+        return Ok(None);
+    };
+    let (kernel, root) = (k.open_root(INIT_MM), k.open_root(mm));
+    for index in root.len() / 2..root.len() {
+        root.set(index, kernel.get(index));
+    }
+    k.machine.pgd_list.insert(0, mm);
+    Ok(Some(mm))
+}
+
+pub(super) fn sync_mask(geometry: &Geometry) -> ModMask {
+    if geometry.levels == 5 { ModMask::PGD } else { ModMask::P4D }
+}
+
+impl Backend for X86_64 {
+    type Format = X86;
+
+    fn format(&self) -> X86 {
+        self.format
+    }
+
+    fn boot<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
+        boot(k)
+    }
+
+    fn pgd_alloc<W: Watch>(k: &mut Kernel<Self, W>) -> Run<Option<MmId>> {
+        pgd_alloc(k)
+    }
+
+    #[inline]
+    fn set_pte<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
+        k.store(entry, word, why)
+    }
+
+    fn ptep_try_set<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Run<bool> {
+        x86::try_set(k, entry, word)
+    }
+
+    fn set_entry<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
+        k.store(entry, word, why)
+    }
+
+    fn vmap_supported<W: Watch>(k: &Kernel<Self, W>, level: Level) -> bool {
+        match level {
+            Level::Pmd => k.options.x86_pse,
+            Level::Pud => k.options.x86_gbpages,
+            _ => false,
+        }
+    }
+
+    fn set_huge<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, pa: u64, prot: Prot) -> Run<bool> {
+        x86::set_huge(k, entry, pa, prot)
+    }
+
+    fn free_below<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, va: u64) -> Run<bool> {
+        x86::free_below(k, entry, va)
+    }
+
+    fn sync_mask<W: Watch>(k: &Kernel<Self, W>) -> ModMask {
+        if k.options.x86_64_sync { sync_mask(k.geometry()) } else { ModMask::NONE }
+    }
+
+    fn sync_kernel_mappings<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Run<u64> {
+        x86::sync_global_pgds(k, start, end)
+    }
+
+    fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step {
+        x86::flush_tlb_kernel_range(k, start, end)
+    }
+
+    fn switch_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
+        let root = k.machine.mm(mm).root_pa;
+        k.emit(Event { mm: mm.0, addr: root, ..Event::of(Kind::CR3) })
+    }
+}

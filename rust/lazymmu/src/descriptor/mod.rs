@@ -1,0 +1,125 @@
+//! Entry formats: encode, decode, and the predicates that the kernel's walkers apply.
+//!
+//! A predicate of a level below the root is the kernel's own (`pmd_bad`, `pud_leaf`, ...); where tables live, and which
+//! names are folded, is not known here.
+
+pub mod arm64;
+pub mod x86;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::geometry::Level;
+
+/// A protection that an entry is made from: the bits of `pgprot_t`.
+pub type Prot = u64;
+
+/// Memory type of a mapping, in the words of the portable API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryType {
+    Normal,
+    WriteThrough,
+    WriteCombining,
+    UncachedMinus,
+    Uncached,
+    WriteProtected,
+    /// arm64 Device-nGnRnE and Device-nGnRE.
+    DeviceNGnRnE,
+    DeviceNGnRE,
+    NormalTagged,
+    Reserved,
+}
+
+/// What a leaf entry grants, as hardware would read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Attributes {
+    pub write: bool,
+    pub exec: bool,
+    pub user: bool,
+    pub global: bool,
+    pub accessed: bool,
+    pub dirty: bool,
+    pub contiguous: bool,
+    pub memory: MemoryType,
+}
+
+/// A memory type the format cannot express, or a protection name it does not know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown protection {name:?} for {format}: expected one of {}, or a number", .known.join(", "))]
+pub struct UnknownProt {
+    pub name: String,
+    pub format: &'static str,
+    pub known: Vec<&'static str>,
+}
+
+/// The entry format of one architecture configuration.
+pub trait Format: Copy + fmt::Debug + Send + Sync + 'static {
+    /// Name in messages.
+    const NAME: &'static str;
+
+    /// The named protections of the kernel and their values under this configuration.
+    fn prots(&self) -> Vec<(&'static str, Prot)>;
+
+    /// `pfn_pte`, with the frame given by its physical address.
+    fn pte(&self, pa: u64, prot: Prot) -> u64;
+    /// The first word of a run of pages, if the words of the run are one page size apart like their addresses.
+    #[inline]
+    fn pte_run(&self, pa: u64, bytes: u64, prot: Prot) -> Option<u64> {
+        // Below bit 47 every format here keeps address bits in place.
+        let last = pa.checked_add(bytes.wrapping_sub(1))?;
+        (last >> 47 == pa >> 47 && last <= self.highest_in_place()).then(|| self.pte(pa, prot))
+    }
+    /// The highest address whose bits all stand in the entry where they are in the address.
+    fn highest_in_place(&self) -> u64;
+    /// The word that `pmd_set_huge` or `pud_set_huge` writes.
+    fn huge(&self, level: Level, pa: u64, prot: Prot) -> u64;
+    /// The word with which a table is linked into an entry of `level` (`pXd_populate`).
+    fn table(&self, level: Level, pa: u64, init_mm: bool) -> u64;
+
+    /// `pXd_none`.
+    fn none(&self, level: Level, word: u64) -> bool;
+    /// `pXd_present`, software's view.
+    fn present(&self, level: Level, word: u64) -> bool;
+    /// Whether hardware would use the entry.
+    fn valid(&self, word: u64) -> bool;
+    /// `pXd_bad`; never asked of a leaf table.
+    fn bad(&self, level: Level, word: u64) -> bool;
+    /// `pXd_leaf`.
+    fn leaf(&self, level: Level, word: u64) -> bool;
+
+    /// The physical address that an entry holds: of the table, or of the memory a leaf maps.
+    fn address(&self, level: Level, word: u64) -> u64;
+    fn attributes(&self, level: Level, word: u64) -> Attributes;
+
+    /// `pgprot_nx`.
+    fn pgprot_nx(&self, prot: Prot) -> Prot;
+    /// `pte_wrprotect`.
+    fn wrprotect(&self, word: u64) -> u64;
+    /// Whether the permission bits of a leaf allow no more than those of another: `new` grants nothing that `old` lacks.
+    fn grants_more(&self, level: Level, old: u64, new: u64) -> bool {
+        let (old, new) = (self.attributes(level, old), self.attributes(level, new));
+        (new.write && !old.write) || (new.exec && !old.exec) || (new.user && !old.user)
+    }
+
+    /// The protection of this name, or the number that the text spells.
+    fn prot(&self, name: &str) -> Result<Prot, UnknownProt> {
+        let known = self.prots();
+        if let Some((_, value)) = known.iter().find(|(n, _)| *n == name) {
+            return Ok(*value);
+        }
+        parse_number(name).ok_or_else(|| UnknownProt {
+            name: name.to_owned(),
+            format: Self::NAME,
+            known: known.iter().map(|(n, _)| *n).collect(),
+        })
+    }
+}
+
+fn parse_number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    }
+}

@@ -1,0 +1,200 @@
+//! The small vocabularies that event fields use.
+
+macro_rules! codes {
+    ($(#[$meta:meta])* $name:ident { $($variant:ident = $code:literal $text:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum $name { $($variant = $code,)* }
+
+        impl $name {
+            /// Code and text of every value.
+            pub const ALL: &'static [($name, &'static str)] = &[$(($name::$variant, $text),)*];
+
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+
+            #[must_use]
+            pub const fn from_code(code: u32) -> Option<$name> {
+                match code { $($code => Some($name::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+codes! {
+    /// In which context a step ran (`in_interrupt` is true for all but the first).
+    Context {
+        Task = 0 "task",
+        SoftIrq = 1 "softirq",
+        HardIrq = 2 "hardirq",
+        Nmi = 3 "nmi",
+    }
+}
+
+codes! {
+    /// Why a table word was stored.
+    Store {
+        Set = 0 "set",
+        Clear = 1 "clear",
+        GetAndClear = 2 "get-and-clear",
+        Populate = 3 "populate",
+        Huge = 4 "huge",
+        Sync = 5 "sync",
+        Kmap = 6 "kmap",
+        Protect = 7 "protect",
+        TrySet = 8 "try-set",
+        Drain = 9 "drain",
+        ClearBad = 10 "clear-bad",
+        Fixmap = 11 "fixmap",
+    }
+}
+
+codes! {
+    /// What a TLB invalidation names.
+    Tlbi {
+        Invlpg = 1 "invlpg",
+        InvlpgAll = 2 "all-global",
+        Cr3 = 3 "non-global",
+        Vaale1is = 4 "vaale1is",
+        Vaae1is = 5 "vaae1is",
+        Vmalle1is = 6 "vmalle1is",
+        Rvaale1is = 7 "rvaale1is",
+        Mmuext = 8 "mmuext-invlpg",
+        MmuextAll = 9 "mmuext-all",
+    }
+}
+
+codes! {
+    /// Why a queue was drained.
+    FlushReason {
+        Full = 1 "full",
+        Leave = 2 "leave",
+        Hook = 3 "flush-hook",
+        Issue = 4 "issue",
+        Switch = 5 "switch",
+    }
+}
+
+codes! {
+    /// Which hypercall.
+    Hypercall {
+        MmuUpdate = 1 "mmu_update",
+        MmuextOp = 2 "mmuext_op",
+        Multicall = 3 "multicall",
+        UpdateVaMapping = 4 "update_va_mapping",
+        Emulate = 5 "trap and emulate",
+    }
+}
+
+codes! {
+    /// A function of the walkers where a scheme may call hooks.
+    Site {
+        VmapPageRange = 1 "vmap_page_range",
+        VmapRangeNoflush = 2 "vmap_range_noflush",
+        VmapPagesRangeNoflush = 3 "__vmap_pages_range_noflush",
+        VmapSmallPagesRangeNoflush = 4 "vmap_small_pages_range_noflush",
+        VunmapRangeNoflush = 5 "__vunmap_range_noflush",
+        ApplyToPageRange = 6 "__apply_to_page_range",
+        VmapPteRange = 7 "vmap_pte_range",
+        VmapPagesPteRange = 8 "vmap_pages_pte_range",
+        VunmapPteRange = 9 "vunmap_pte_range",
+        ApplyToPteRange = 10 "apply_to_pte_range",
+        UpdateRangeProt = 11 "update_range_prot",
+        PopulateKernel = 12 "populate_kernel",
+    }
+}
+
+codes! {
+    /// How an address is used.
+    Access {
+        Read = 0 "read",
+        Write = 1 "write",
+        Exec = 2 "exec",
+    }
+}
+
+codes! {
+    /// How an access ended.
+    Outcome {
+        Ok = 0 "ok",
+        Repaired = 1 "repaired",
+        NotPresent = 2 "not-present",
+        Permission = 3 "permission",
+    }
+}
+
+codes! {
+    /// Who handled a fault.
+    Handler {
+        Nobody = 0 "nobody",
+        VmallocFault = 1 "vmalloc_fault",
+    }
+}
+
+codes! {
+    /// Where a task may lose the CPU.
+    Resched {
+        CondResched = 1 "cond_resched",
+        MightSleep = 2 "might_sleep",
+        Sleep = 3 "sleep",
+    }
+}
+
+codes! {
+    /// Interrupts a scenario can raise.
+    Irq {
+        Hard = 1 "hardirq",
+        Soft = 2 "softirq",
+        Nmi = 3 "nmi",
+    }
+}
+
+codes! {
+    /// Warnings that the modelled code contains.
+    Warning {
+        VmapPagesBusy = 1 "vmap_pages_pte_range: the entry is occupied",
+        VmapPagesNull = 2 "vmap_pages_pte_range: no page",
+        VmapPagesInvalid = 3 "vmap_pages_pte_range: invalid pfn",
+        VunmapNotPresent = 4 "vunmap_pte_range: the entry is neither none nor present",
+        VunmapPartialHuge = 5 "vunmap: a huge leaf is covered in part",
+        VunmapPartialCont = 6 "vunmap_pte_range: a contiguous group is covered in part",
+        ApplyEmpty = 7 "__apply_to_page_range: empty or wrapping range",
+        ApplyLeaf = 8 "apply_to_page_range: a leaf is in the way",
+        ApplyBad = 9 "apply_to_page_range: a bad entry is in the way",
+        IoremapArea = 10 "ioremap_page_range: the area is not VM_IOREMAP",
+        IoremapRange = 11 "ioremap_page_range: the range is not that of the area",
+        VmapUnaligned = 12 "vmap_pte_range: the range is not page aligned",
+        LazyNested = 13 "arch_enter_lazy_mmu_mode: already in lazy MMU mode",
+        EnableOverflow = 14 "lazy_mmu_mode_enable: 255 levels",
+        DisableUnderflow = 15 "lazy_mmu_mode_disable: not enabled",
+        PauseOverflow = 16 "lazy_mmu_mode_pause: 255 levels",
+        ResumeUnderflow = 17 "lazy_mmu_mode_resume: not paused",
+        FreeNotTable = 18 "pmd_free_pte_page: not a table",
+        BadPmd = 19 "bad entry cleared",
+        PageShift = 20 "__vmap_pages_range_noflush: page_shift below PAGE_SHIFT",
+        ProtPartialLeaf = 21 "update_range_prot: a leaf is covered in part",
+        MulticallFailed = 22 "xen_mc_flush: a queued call failed",
+        UnsafeChange = 23 "a live entry changes without break-before-make",
+        AtomicSleep = 24 "sleeping function called from invalid context",
+    }
+}
+
+codes! {
+    /// Bugs that the modelled code contains: the task dies.
+    BugCode {
+        EmptyRange = 1 "empty or wrapping range",
+        RemapLive = 2 "vmap_pte_range: remapping an already mapped page",
+        ApplyPudLeaf = 3 "apply_to_pmd_range: the pud is a leaf",
+        SyncMismatch = 4 "the page tables disagree about a kernel entry",
+        KmapOccupied = 5 "kmap_local: the slot is occupied",
+        LazyNested = 6 "enter_lazy: the CPU is in a lazy mode",
+        LazyNotActive = 7 "leave_lazy: the CPU is not in this lazy mode",
+        StrayWalk = 8 "a table pointer leads to memory that is not a table",
+        KernelFault = 9 "unable to handle a kernel access",
+        Preemptible = 10 "xen_mc_flush: preemptible",
+        KunmapOrder = 11 "kunmap_local: not the last slot",
+    }
+}

@@ -1,0 +1,122 @@
+//! Counts per kind, and the quantities that several kinds share.
+
+use super::codes::{Hypercall, Store, Tlbi};
+use super::{Event, Kind};
+
+/// How much of everything happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Stores to table words.
+    pub stores: u64,
+    /// Stores put in a queue.
+    pub queued: u64,
+    /// Queue drains, empty ones too.
+    pub flushes: u64,
+    /// Entries into the hypervisor.
+    pub hypercalls: u64,
+    /// Writes to a read-only table page that the hypervisor had to emulate.
+    pub traps: u64,
+    /// `DSB ISHST; ISB` pairs.
+    pub barriers: u64,
+    /// Other DSBs.
+    pub dsb: u64,
+    /// Other ISBs.
+    pub isb: u64,
+    /// TLB invalidation instructions.
+    pub tlbi: u64,
+    /// Full TLB invalidations among them.
+    pub tlbi_all: u64,
+    /// Interrupts sent to other CPUs for a TLB invalidation.
+    pub ipis: u64,
+    /// Calls of `arch_sync_kernel_mappings`.
+    pub syncs: u64,
+    /// Roots visited by them.
+    pub synced: u64,
+    /// Entries that they copied.
+    pub copied: u64,
+    /// Table pages allocated.
+    pub allocs: u64,
+    /// Table pages freed.
+    pub frees: u64,
+    /// Temporary mappings of highmem pages.
+    pub kmaps: u64,
+    /// Lazy sections entered in the architecture.
+    pub enters: u64,
+    /// Accesses that a fault handler had to repair.
+    pub repairs: u64,
+    /// Context switches.
+    pub switches: u64,
+}
+
+impl Counts {
+    /// Names and values, in a fixed order.
+    #[must_use]
+    pub fn entries(&self) -> [(&'static str, u64); 20] {
+        [
+            ("stores", self.stores),
+            ("queued", self.queued),
+            ("flushes", self.flushes),
+            ("hypercalls", self.hypercalls),
+            ("traps", self.traps),
+            ("barriers", self.barriers),
+            ("dsb", self.dsb),
+            ("isb", self.isb),
+            ("tlbi", self.tlbi),
+            ("tlbi_all", self.tlbi_all),
+            ("ipis", self.ipis),
+            ("syncs", self.syncs),
+            ("synced", self.synced),
+            ("copied", self.copied),
+            ("allocs", self.allocs),
+            ("frees", self.frees),
+            ("kmaps", self.kmaps),
+            ("enters", self.enters),
+            ("repairs", self.repairs),
+            ("switches", self.switches),
+        ]
+    }
+
+    #[inline]
+    pub fn add(&mut self, event: &Event) {
+        let Some(kind) = event.kind() else { return };
+        match kind {
+            Kind::STORE => {
+                self.stores += 1;
+                if event.aux == Store::Sync as u32 {
+                    self.copied += 1;
+                }
+            }
+            Kind::QUEUE => {
+                self.queued += 1;
+                if event.aux == Store::Sync as u32 {
+                    self.copied += 1;
+                }
+            }
+            Kind::FLUSH => self.flushes += 1,
+            Kind::HYPERCALL if event.aux == Hypercall::Emulate as u32 => self.traps += 1,
+            Kind::HYPERCALL => self.hypercalls += 1,
+            Kind::BAR => self.barriers += 1,
+            Kind::DSB => self.dsb += 1,
+            Kind::ISB => self.isb += 1,
+            Kind::TLBI => {
+                self.tlbi += event.old;
+                if matches!(
+                    Tlbi::from_code(event.aux),
+                    Some(Tlbi::InvlpgAll | Tlbi::Vmalle1is | Tlbi::MmuextAll | Tlbi::Cr3)
+                ) {
+                    self.tlbi_all += 1;
+                }
+            }
+            Kind::IPI => self.ipis += u64::from(event.aux),
+            Kind::SYNC => self.syncs += 1,
+            Kind::SYNC_ONE => self.synced += 1,
+            Kind::ALLOC => self.allocs += 1,
+            Kind::FREE => self.frees += 1,
+            Kind::KMAP => self.kmaps += u64::from(event.aux == 0),
+            Kind::ENTER => self.enters += 1,
+            Kind::FAULT => self.repairs += u64::from(event.aux >> 8 != 0),
+            Kind::SWITCH => self.switches += 1,
+            _ => {}
+        }
+    }
+}

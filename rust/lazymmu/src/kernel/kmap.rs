@@ -1,0 +1,123 @@
+//! Temporary mappings of highmem pages (`mm/highmem.c`), and page-table locks of user address spaces.
+
+use super::{Entry, Hook, Kernel, Watch};
+use crate::backend::Backend;
+use crate::descriptor::Format;
+use crate::event::codes::{Access, BugCode, Store};
+use crate::event::{Event, Kind};
+use crate::machine::{INIT_MM, KmapSlot, TaskId};
+use crate::memory::Table;
+use crate::stop::{Run, Step};
+
+/// Slots of one CPU (`KM_MAX_IDX`).
+const KM_MAX_IDX: u32 = 16;
+
+impl<B: Backend, W: Watch> Kernel<B, W> {
+    /// `__fix_to_virt` of a kmap slot.
+    fn kmap_va(&self, slot: u32) -> u64 {
+        self.machine.geometry.layout.fixaddr_top - (u64::from(slot) + 1) * self.machine.geometry.page_size()
+    }
+
+    /// `kmap_local_page`: an address at which the page can be used. Lowmem needs no mapping.
+    pub fn kmap_local(&mut self, page: u64) -> Run<KmapSlot> {
+        if W::HOOKED && self.overridden(Hook::Kmap) {
+            return self.call_kmap(page);
+        }
+        self.native_kmap_local(page)
+    }
+
+    pub(crate) fn native_kmap_local(&mut self, page: u64) -> Run<KmapSlot> {
+        let task = self.current();
+        if !self.machine.frames.is_high(page) {
+            let slot = KmapSlot { va: 0, page, slot: None };
+            self.machine.task_mut(task).kmaps.push(slot);
+            self.emit(Event { addr: page, ..Event::of(Kind::KMAP).aux(1) })?;
+            return Ok(slot);
+        }
+        let used = self.machine.task(task).kmaps.iter().filter(|k| k.slot.is_some()).count() as u32;
+        let index = used + KM_MAX_IDX * u32::from(self.cpu().0);
+        let va = self.kmap_va(index);
+        let slot = KmapSlot { va, page, slot: Some(index) };
+        self.kmap_write(va, page)?;
+        self.machine.task_mut(task).kmaps.push(slot);
+        self.emit(Event { va, addr: page, ..Event::of(Kind::KMAP) })?;
+        Ok(slot)
+    }
+
+    fn kmap_write(&mut self, va: u64, page: u64) -> Step {
+        let (table, index) = self.kernel_pte(va)?;
+        let entry = Entry::new(table.view(), index, va, INIT_MM);
+        if !self.entry_none(entry)? {
+            return self.bug(BugCode::KmapOccupied, va);
+        }
+        let prot = B::kmap_prot(self);
+        let word = self.format().pte(page, prot);
+        self.set_pte(entry, word, Store::Kmap)?;
+        B::kmap_post_map(self, va)
+    }
+
+    fn kmap_clear(&mut self, va: u64) -> Step {
+        let (table, index) = self.kernel_pte(va)?;
+        self.pte_clear(Entry::new(table.view(), index, va, INIT_MM))?;
+        B::kmap_post_unmap(self, va)
+    }
+
+    /// `kunmap_local`: slots are given back in reverse order.
+    pub fn kunmap_local(&mut self, slot: KmapSlot) -> Step {
+        if W::HOOKED && self.overridden(Hook::Kunmap) {
+            return self.call_kunmap(slot);
+        }
+        self.native_kunmap_local(slot)
+    }
+
+    pub(crate) fn native_kunmap_local(&mut self, slot: KmapSlot) -> Step {
+        let task = self.current();
+        if self.machine.task(task).kmaps.last() != Some(&slot) {
+            return self.bug(BugCode::KunmapOrder, slot.va);
+        }
+        if slot.slot.is_some() {
+            self.kmap_clear(slot.va)?;
+        }
+        self.machine.task_mut(task).kmaps.pop();
+        let aux = u32::from(slot.slot.is_none());
+        self.emit(Event { va: slot.va, addr: slot.page, ..Event::of(Kind::KUNMAP).aux(aux) })
+    }
+
+    /// `kmap_local_sched_out`: the task's slots are cleared while it does not run.
+    pub(crate) fn kmap_sched_out(&mut self, task: TaskId) -> Step {
+        for slot in self.machine.task(task).kmaps.clone().into_iter().rev().filter(|k| k.slot.is_some()) {
+            self.kmap_clear(slot.va)?;
+        }
+        Ok(())
+    }
+
+    /// `kmap_local_sched_in`.
+    pub(crate) fn kmap_sched_in(&mut self, task: TaskId) -> Step {
+        for slot in self.machine.task(task).kmaps.clone().into_iter().filter(|k| k.slot.is_some()) {
+            self.kmap_write(slot.va, slot.page)?;
+        }
+        Ok(())
+    }
+
+    /// `pte_offset_map_lock`: maps a user leaf table, if it must be mapped, and takes its lock.
+    pub(crate) fn pte_map_lock(&mut self, table: &Table) -> Run<KmapSlot> {
+        let slot = self.kmap_local(table.pa)?;
+        let task = self.current();
+        self.machine.task_mut(task).locks += 1;
+        self.emit(Event { addr: table.pa, ..Event::of(Kind::LOCK) })?;
+        if slot.slot.is_some() {
+            // The table is read and written through this address from now on.
+            self.touch(slot.va, Access::Write)?;
+        }
+        Ok(slot)
+    }
+
+    /// `pte_unmap_unlock`.
+    pub(crate) fn pte_unmap_unlock(&mut self, table: &Table, slot: KmapSlot) -> Step {
+        let task = self.current();
+        let locks = self.machine.task(task).locks;
+        self.machine.task_mut(task).locks = locks.saturating_sub(1);
+        self.emit(Event { addr: table.pa, ..Event::of(Kind::UNLOCK) })?;
+        self.kunmap_local(slot)
+    }
+}

@@ -1,0 +1,51 @@
+//! Who watches a run. Chosen at compile time.
+
+use std::fmt;
+
+use super::Kernel;
+use crate::backend::Backend;
+use crate::event::Event;
+use crate::machine::Machine;
+use crate::stop::Step;
+
+/// An observer of micro-steps. It never changes the machine; what it may do is ask for an interruption.
+pub trait Watch: fmt::Debug + Sized + Send + 'static {
+    /// Whether events are made at all.
+    const WATCHES: bool;
+    /// Whether user-supplied hooks are consulted.
+    const HOOKED: bool;
+
+    /// The machine is set up; what happens from now on counts.
+    fn start(&mut self) {}
+
+    /// Takes note of an event; true when the driver wants to act right after it.
+    fn event(&mut self, machine: &Machine, event: &Event) -> bool;
+
+    /// A watch with nothing in it, which stands in while a user-supplied hook has the real one.
+    fn hollow(&mut self) -> Self;
+
+    /// Lets the driver act between two micro-steps.
+    fn interrupted<B: Backend>(kernel: &mut Kernel<B, Self>) -> Step;
+}
+
+/// Nobody watches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Watch for Silent {
+    const WATCHES: bool = false;
+    const HOOKED: bool = false;
+
+    #[inline]
+    fn event(&mut self, _machine: &Machine, _event: &Event) -> bool {
+        false
+    }
+
+    fn hollow(&mut self) -> Self {
+        Silent
+    }
+
+    fn interrupted<B: Backend>(_kernel: &mut Kernel<B, Self>) -> Step {
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+//! An executable model of how the Linux kernel changes page tables.
+pub mod backend;
+pub mod descriptor;
+pub mod event;
+pub mod geometry;
+pub mod kernel;
+pub mod machine;
+pub mod memory;
+pub mod modmask;
+pub mod scheme;
+pub mod stop;
+pub mod walk;

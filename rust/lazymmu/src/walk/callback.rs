@@ -1,0 +1,157 @@
+//! Callbacks of `apply_to_page_range`.
+
+use serde::{Deserialize, Serialize};
+
+use super::apply::Application;
+use crate::backend::Backend;
+use crate::descriptor::{Format, Prot};
+use crate::event::codes::Store;
+use crate::geometry::Level;
+use crate::kernel::{Entry, Hook, Kernel, Watch};
+use crate::memory::Table;
+use crate::scheme::Hooks;
+use crate::stop::{Run, errno};
+
+/// What a callback does with each entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PteFnKind {
+    /// Nothing.
+    Count,
+    /// `set_pte_at` of consecutive frames from `pa`.
+    Set,
+    /// `pte_clear`.
+    Clear,
+    /// `set_pte_at` of the entry without write permission, if it is present.
+    Wrprotect,
+    /// `ptep_get_and_clear`.
+    GetAndClear,
+    /// As `set`, with lazy mode paused around it (KASAN's pattern).
+    PauseSet,
+    /// As `set`, in a nested section of its own.
+    NestedSet,
+    /// `ptep_try_set`.
+    TrySet,
+    /// `set_pte_at` of the entry with `set` and `clear` applied to its bits.
+    Protect,
+    /// Reads the entry back after setting it, as code that trusts its own store does.
+    SetReadBack,
+    /// The user's own function.
+    User,
+}
+
+/// A callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PteFn {
+    pub kind: PteFnKind,
+    /// First frame for those that set one.
+    #[serde(default)]
+    pub pa: u64,
+    #[serde(default)]
+    pub prot: Prot,
+    #[serde(default)]
+    pub set: u64,
+    #[serde(default)]
+    pub clear: u64,
+    /// The call, counted from 1, that fails before it does anything; 0: none.
+    #[serde(default)]
+    pub fail_at: u64,
+    /// What it then returns; 0: -ENOSPC.
+    #[serde(default)]
+    pub error: i64,
+}
+
+impl PteFn {
+    const fn failure(&self) -> i64 {
+        if self.error == 0 { errno::ENOSPC } else { self.error }
+    }
+
+    #[must_use]
+    pub const fn of(kind: PteFnKind) -> PteFn {
+        PteFn { kind, pa: 0, prot: 0, set: 0, clear: 0, fail_at: 0, error: 0 }
+    }
+}
+
+impl<B: Backend, W: Watch> Kernel<B, W> {
+    /// Calls back for the entries of a leaf table, until one call fails. One loop for each kind of callback.
+    pub(super) fn call_back_over(
+        &mut self,
+        table: &Table,
+        start: u64,
+        end: u64,
+        callback: &PteFn,
+        app: &mut Application<'_>,
+    ) -> Run<i64> {
+        let format = self.format();
+        let (pa, prot, first) = (callback.pa, callback.prot, app.start);
+        let word = move |entry: &Entry<'_>| format.pte(pa.wrapping_add(entry.va.wrapping_sub(first)), prot);
+        let (keep, add) = (!callback.clear, callback.set);
+        let range = (table, start, end);
+        match callback.kind {
+            PteFnKind::Count => self.over(range, callback, app, |_, _| Ok(0)),
+            PteFnKind::Set => self.over(range, callback, app, |k, e| k.set_pte(e, word(&e), Store::Set).map(|()| 0)),
+            PteFnKind::Clear => self.over(range, callback, app, |k, e| k.pte_clear(e).map(|()| 0)),
+            PteFnKind::Wrprotect => self.over(range, callback, app, |k, e| {
+                let old = k.read(e)?;
+                if format.present(Level::Pte, old) {
+                    k.set_pte(e, format.wrprotect(old), Store::Protect)?;
+                }
+                Ok(0)
+            }),
+            PteFnKind::GetAndClear => self.over(range, callback, app, |k, e| k.ptep_get_and_clear(e).map(|_| 0)),
+            PteFnKind::PauseSet => self.over(range, callback, app, |k, e| {
+                k.lazy_pause()?;
+                k.set_pte(e, word(&e), Store::Set)?;
+                k.lazy_resume().map(|()| 0)
+            }),
+            PteFnKind::NestedSet => self.over(range, callback, app, |k, e| {
+                k.lazy_enable()?;
+                k.set_pte(e, word(&e), Store::Set)?;
+                k.lazy_disable().map(|()| 0)
+            }),
+            PteFnKind::TrySet => self
+                .over(range, callback, app, |k, e| Ok(if B::ptep_try_set(k, e, word(&e))? { 0 } else { errno::EBUSY })),
+            PteFnKind::Protect => self.over(range, callback, app, |k, e| {
+                let old = k.read(e)?;
+                k.set_pte(e, (old & keep) | add, Store::Protect).map(|()| 0)
+            }),
+            PteFnKind::SetReadBack => self.over(range, callback, app, |k, e| {
+                k.set_pte(e, word(&e), Store::Set)?;
+                k.read(e).map(|_| 0)
+            }),
+            PteFnKind::User => self.over(range, callback, app, |k, e| {
+                if W::HOOKED && k.overridden(Hook::PteFn) { k.call_pte_fn(e) } else { Ok(0) }
+            }),
+        }
+    }
+
+    #[inline(never)]
+    fn over(
+        &mut self,
+        (table, start, end): (&Table, u64, u64),
+        callback: &PteFn,
+        app: &mut Application<'_>,
+        mut call: impl FnMut(&mut Self, Entry<'_>) -> Run<i64>,
+    ) -> Run<i64> {
+        let (format, page) = (self.format(), self.geometry().page_size());
+        let (create, mm, table) = (app.create, app.mm, table.view());
+        let mut left = callback.fail_at.wrapping_sub(app.calls);
+        let first = self.geometry().index(Level::Pte, start);
+        let count = (end.wrapping_sub(start) / page) as usize;
+        let mut ret = 0;
+        let mut calls = 0;
+        for entry in Entry::run(table, first, count, start, page, mm) {
+            if create || !format.none(Level::Pte, self.read(entry)?) {
+                calls += 1;
+                left = left.wrapping_sub(1);
+                ret = if left == 0 && callback.fail_at != 0 { callback.failure() } else { call(self, entry)? };
+                if ret != 0 {
+                    break;
+                }
+            }
+        }
+        app.calls += calls;
+        Ok(ret)
+    }
+}

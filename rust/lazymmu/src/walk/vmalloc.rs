@@ -1,0 +1,204 @@
+//! Areas of the vmalloc space: vmalloc, vmap, ioremap, vm_map_ram, and the lazy flush behind their release.
+//!
+//! Not modelled: the blocks that small `vm_map_ram` mappings share; each is an area of its own here.
+
+use super::Pages;
+use crate::backend::Backend;
+use crate::descriptor::{Format, Prot};
+use crate::geometry::Level;
+use crate::kernel::{Kernel, Watch};
+use crate::machine::{AreaError, AreaFlags, VmArea};
+use crate::stop::{Run, Step};
+
+/// Why an area operation cannot even begin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AllocError {
+    #[error(transparent)]
+    Area(#[from] AreaError),
+    #[error("no area starts at {start:#x}")]
+    NoArea { start: u64 },
+    #[error("out of data pages for {size:#x} bytes")]
+    NoPages { size: u64 },
+}
+
+/// A request for an area. What is not given the model chooses.
+#[derive(Clone, Debug, Default)]
+pub struct Allocation {
+    /// Bytes.
+    pub size: u64,
+    pub align: u64,
+    /// Where the area must be.
+    pub at: Option<u64>,
+    /// The pages to map.
+    pub pages: Option<Pages>,
+    pub prot: Option<Prot>,
+    /// `VM_ALLOW_HUGE_VMAP`.
+    pub huge: bool,
+}
+
+/// The address of the new area, or `None` if the kernel returns NULL.
+type Allocated = Run<Result<Option<u64>, AllocError>>;
+
+impl<B: Backend, W: Watch> Kernel<B, W> {
+    fn reserve(
+        &mut self,
+        at: Option<u64>,
+        size: u64,
+        align: u64,
+        guard: u64,
+        flags: AreaFlags,
+    ) -> Result<VmArea, AreaError> {
+        match at {
+            Some(start) => {
+                let page_shift = self.geometry().page_shift;
+                let area = VmArea { start, size, guard, flags, page_shift };
+                self.machine.areas.reserve(area).map(|()| area)
+            }
+            None => self.machine.areas.allocate(size, align, guard, flags),
+        }
+    }
+
+    fn page_align(&self, size: u64) -> u64 {
+        size.next_multiple_of(self.geometry().page_size())
+    }
+
+    /// `get_vm_area`: reserves addresses and maps nothing.
+    pub fn get_vm_area(&mut self, at: Option<u64>, size: u64, flags: AreaFlags) -> Result<u64, AllocError> {
+        let page = self.geometry().page_size();
+        let size = self.page_align(size);
+        Ok(self.reserve(at, size, page, page, flags)?.start)
+    }
+
+    /// `vmalloc`, `vmalloc_huge`: tries huge pages first where allowed, then single ones.
+    pub fn vmalloc(&mut self, request: &Allocation) -> Allocated {
+        let page_shift = self.geometry().page_shift;
+        let mut shift = page_shift;
+        if request.huge {
+            let pmd = Level::Pmd;
+            let by_pmd = B::vmap_supported(self, pmd) && request.size >= self.geometry().size(pmd);
+            shift = if by_pmd { self.geometry().shift(pmd) } else { B::vmap_pte_supported_shift(self, request.size) };
+        }
+        loop {
+            let done = self.vmalloc_once(request, shift)?;
+            if shift == page_shift || matches!(done, Ok(Some(_))) {
+                return Ok(done);
+            }
+            shift = page_shift;
+        }
+    }
+
+    fn vmalloc_once(&mut self, request: &Allocation, shift: u32) -> Allocated {
+        let page = self.geometry().page_size();
+        let block = 1u64 << shift;
+        let size = request.size.next_multiple_of(block.max(page));
+        let align = request.align.max(block);
+        let area = match self.reserve(request.at, size, align, page, AreaFlags::Alloc) {
+            Ok(area) => area,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        self.machine.areas.set_page_shift(area.start, shift);
+        let pages = match &request.pages {
+            Some(pages) => pages.clone(),
+            None => match self.machine.data.alloc(area.start, block, size / block) {
+                Some(blocks) => {
+                    let each = block / page;
+                    Pages::list(blocks.iter().flat_map(|b| (0..each).map(move |n| b + n * page)).collect())
+                }
+                None => {
+                    self.machine.areas.release(area.start);
+                    return Ok(Err(AllocError::NoPages { size }));
+                }
+            },
+        };
+        let prot = request.prot.unwrap_or_else(|| self.default_prot());
+        let (ret, _) = self.vmap_pages_range(area.start, area.end(), prot, &pages, shift)?;
+        if ret < 0 {
+            self.free_unmap_area(area)?;
+            return Ok(Ok(None));
+        }
+        Ok(Ok(Some(area.start)))
+    }
+
+    fn default_prot(&self) -> Prot {
+        self.format().prot("PAGE_KERNEL").unwrap_or_default()
+    }
+
+    /// `vmap`: existing pages at a new address.
+    pub fn vmap(&mut self, at: Option<u64>, pages: &Pages, prot: Prot) -> Allocated {
+        let page = self.geometry().page_size();
+        let area = match self.reserve(at, pages.count * page, page, page, AreaFlags::Map) {
+            Ok(area) => area,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let prot = self.format().pgprot_nx(prot);
+        let shift = self.geometry().page_shift;
+        let (ret, _) = self.vmap_pages_range(area.start, area.end(), prot, pages, shift)?;
+        if ret < 0 {
+            self.free_unmap_area(area)?;
+            return Ok(Ok(None));
+        }
+        Ok(Ok(Some(area.start)))
+    }
+
+    /// `vm_map_ram`: as vmap, without a guard page.
+    pub fn vm_map_ram(&mut self, at: Option<u64>, pages: &Pages) -> Allocated {
+        let page = self.geometry().page_size();
+        let area = match self.reserve(at, pages.count * page, page, 0, AreaFlags::Map) {
+            Ok(area) => area,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let (prot, shift) = (self.default_prot(), self.geometry().page_shift);
+        let (ret, _) = self.vmap_pages_range(area.start, area.end(), prot, pages, shift)?;
+        if ret < 0 {
+            self.free_unmap_area(area)?;
+            return Ok(Ok(None));
+        }
+        Ok(Ok(Some(area.start)))
+    }
+
+    /// `ioremap`: a device range at a new address, aligned to its size up to the largest leaf.
+    pub fn ioremap(&mut self, at: Option<u64>, pa: u64, size: u64, prot: Option<Prot>) -> Allocated {
+        let page = self.geometry().page_size();
+        let offset = pa & (page - 1);
+        let size = self.page_align(size + offset);
+        let largest = self.geometry().size(if self.geometry().levels >= 4 { Level::Pud } else { Level::Pmd });
+        let align = size.next_power_of_two().clamp(page, largest);
+        let area = match self.reserve(at, size, align, page, AreaFlags::Ioremap) {
+            Ok(area) => area,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let prot = prot.unwrap_or_else(|| self.format().prot("PAGE_IOREMAP").unwrap_or_default());
+        let (ret, _) = self.ioremap_page_range(area.start, area.end(), pa - offset, prot)?;
+        if ret != 0 {
+            self.free_unmap_area(area)?;
+            return Ok(Ok(None));
+        }
+        Ok(Ok(Some(area.start + offset)))
+    }
+
+    /// `vfree`, `vunmap`, `iounmap`, `vm_unmap_ram`: unmaps the area with its guard page and leaves the TLB flush for later.
+    pub fn free_area(&mut self, start: u64) -> Run<Result<(), AllocError>> {
+        let page = self.geometry().page_size();
+        match self.machine.areas.at(start & !(page - 1)).copied() {
+            Some(area) => self.free_unmap_area(area).map(Ok),
+            None => Ok(Err(AllocError::NoArea { start })),
+        }
+    }
+
+    /// `free_unmap_vmap_area`, and the purge if too much waits.
+    fn free_unmap_area(&mut self, area: VmArea) -> Step {
+        let end = area.end() + area.guard;
+        self.emit(crate::event::Event::of(crate::event::Kind::FLUSH_CACHE).range(area.start, end).aux(1))?;
+        self.vunmap_range_noflush(area.start, end)?;
+        self.machine.data.release(area.start);
+        if self.machine.areas.release(area.start) { self.purge() } else { Ok(()) }
+    }
+
+    /// `vm_unmap_aliases`: one flush over everything that was freed lazily.
+    pub fn purge(&mut self) -> Step {
+        match self.machine.areas.purge() {
+            Some((start, end)) => self.flush_tlb_kernel_range(start, end),
+            None => Ok(()),
+        }
+    }
+}
