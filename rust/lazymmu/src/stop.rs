@@ -7,8 +7,8 @@ use crate::event::codes::BugCode;
 pub enum Stop {
     /// A kernel BUG, or an access that the kernel cannot repair: the task dies.
     Bug(BugCode),
-    /// A hook supplied by the user failed; its error is kept by whoever supplied it.
-    Hook,
+    /// A user-supplied hook failed, or an injected operation makes no sense; the reason is kept elsewhere.
+    Abort,
     /// The driver suspends the operation here.
     Suspend,
 }

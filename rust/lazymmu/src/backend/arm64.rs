@@ -6,6 +6,7 @@
 //! Not modelled: KPTI, MTE tags, cache maintenance of executable pages, errata that repeat TLBI, kpkeys.
 
 use super::{Backend, Info, new_root};
+use crate::check::Laws;
 use crate::descriptor::arm64::{Arm64, TABLE_PXN, TABLE_UXN, TYPE_MASK, TYPE_TABLE, VALID};
 use crate::descriptor::{Format, Prot};
 use crate::event::codes::{Access, Store, Tlbi, Warning};
@@ -396,6 +397,11 @@ impl Backend for Arm64Backend {
     /// Kernel addresses are looked up in init_mm's tables (TTBR1).
     fn translating_mm<W: Watch>(k: &Kernel<Self, W>, va: u64) -> MmId {
         if k.geometry().is_kernel(va) { INIT_MM } else { k.machine.cpu(k.cpu()).active_mm }
+    }
+
+    fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {
+        let scope_batches = k.options.arm64_barriers == Arm64Barriers::BeginEnd;
+        Laws { needs_barrier: true, scope_batches, ..Laws::coherent(k) }
     }
 
     fn valid_kernel<W: Watch>(k: &Kernel<Self, W>, word: u64) -> bool {

@@ -8,6 +8,7 @@ pub mod xen_pv;
 
 use std::fmt;
 
+use crate::check::Laws;
 use crate::descriptor::{Format, Prot};
 use crate::event::codes::{Handler, Store};
 use crate::geometry::{Geometry, Level};
@@ -200,6 +201,11 @@ pub trait Backend: Clone + fmt::Debug + Send + Sized + 'static {
     }
     fn repair_kernel_fault<W: Watch>(_k: &mut Kernel<Self, W>, _va: u64) -> Step {
         Ok(())
+    }
+
+    /// By what findings are judged here.
+    fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {
+        Laws::coherent(k)
     }
 
     /// Whether the word maps kernel memory for hardware: what a deferred barrier would complete.

@@ -1,6 +1,7 @@
 //! What all x86 backends share: store order, TLB maintenance, table freeing and the two sync functions.
 
 use super::Backend;
+use crate::check::Laws;
 use crate::descriptor::x86::{Width, X86};
 use crate::descriptor::{Format, Prot};
 use crate::event::codes::{BugCode, Store, Tlbi};
@@ -286,4 +287,9 @@ pub(super) fn sync_pmds<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>
         addr += size;
     }
     Ok(copied)
+}
+
+/// The laws of 32-bit x86: a fault in the vmalloc area copies what is missing.
+pub(super) fn laws_32<B: Backend<Format = X86>, W: Watch>(k: &Kernel<B, W>) -> Laws {
+    Laws { fault_repairs: true, sync_to_end: true, ..Laws::coherent(k) }
 }

@@ -3,6 +3,7 @@
 //! Not modelled: page-table isolation's second root, the LDT mapping, MTRRs that forbid a huge leaf.
 
 use super::{Backend, Info, new_root, x86};
+use crate::check::Laws;
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
 use crate::event::codes::{Handler, Store};
@@ -193,6 +194,10 @@ impl Backend for X86_32 {
     fn switch_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
         let root = k.machine.mm(mm).root_pa;
         k.emit(Event { mm: mm.0, addr: root, ..Event::of(Kind::CR3) })
+    }
+
+    fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {
+        x86::laws_32(k)
     }
 
     fn kernel_fault_handler<W: Watch>(k: &Kernel<Self, W>, va: u64) -> Handler {

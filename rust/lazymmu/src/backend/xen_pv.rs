@@ -11,6 +11,7 @@ use multicall::{Queue, Queued};
 use rustc_hash::FxHashMap;
 
 use super::{Backend, Info, x86, x86_32, x86_64};
+use crate::check::Laws;
 use crate::descriptor::x86::{NX, PCD, PRESENT, PWT, USER, Width, X86};
 use crate::descriptor::{Format, Prot};
 use crate::event::codes::{BugCode, FlushReason, Handler, Hypercall, Store, Tlbi, Warning};
@@ -448,6 +449,10 @@ impl Backend for XenPv {
         if k.options.xen_fork_balanced {
             Self::parked(k, child);
         }
+    }
+
+    fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {
+        if k.geometry().long_bits == 32 { x86::laws_32(k) } else { Laws::coherent(k) }
     }
 
     fn kernel_fault_handler<W: Watch>(k: &Kernel<Self, W>, va: u64) -> Handler {

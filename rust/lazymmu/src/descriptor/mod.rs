@@ -3,12 +3,15 @@
 //! A predicate of a level below the root is the kernel's own (`pmd_bad`, `pud_leaf`, ...); where tables live, and which
 //! names are folded, is not known here.
 
+mod any;
 pub mod arm64;
 pub mod x86;
 
 use std::fmt;
 
 use serde::Serialize;
+
+pub use any::AnyFormat;
 
 use crate::geometry::Level;
 
@@ -55,7 +58,7 @@ pub struct UnknownProt {
 }
 
 /// The entry format of one architecture configuration.
-pub trait Format: Copy + fmt::Debug + Send + Sync + 'static {
+pub trait Format: Copy + Into<AnyFormat> + fmt::Debug + Send + Sync + 'static {
     /// Name in messages.
     const NAME: &'static str;
 

@@ -149,6 +149,12 @@ impl Geometry {
         }
     }
 
+    /// The same tables in another address layout.
+    #[must_use]
+    pub const fn with_layout(&self, layout: Layout) -> Geometry {
+        Geometry { layout, ..*self }
+    }
+
     /// The level of the root table's entries.
     #[must_use]
     pub const fn root(&self) -> Level {

@@ -53,7 +53,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     }
 
     /// `cond_resched` and `might_sleep`: the task could lose the CPU here.
-    pub(crate) fn resched_point(&mut self, kind: Resched) -> Step {
+    pub fn resched_point(&mut self, kind: Resched) -> Step {
         if W::WATCHES { self.emit(Event::of(Kind::RESCHED).aux(kind as u32)) } else { Ok(()) }
     }
 

@@ -198,6 +198,24 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         Ok(kernel)
     }
 
+    /// A kernel in the same state that shares table pages until either side changes them.
+    #[must_use]
+    pub fn snapshot(&mut self, watch: W) -> Self {
+        Kernel {
+            machine: self.machine.snapshot(),
+            backend: self.backend.clone(),
+            scheme: self.scheme,
+            options: self.options,
+            watch,
+            overrides: self.overrides.clone(),
+            op: self.op,
+            cpu: self.cpu,
+            who: self.who,
+            format: self.format,
+            barrier: self.barrier,
+        }
+    }
+
     /// Replaces hooks by a user's own.
     pub fn set_overrides(&mut self, overrides: Option<Arc<dyn Overrides>>) {
         self.overrides = overrides;

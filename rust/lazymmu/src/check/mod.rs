@@ -1,0 +1,212 @@
+//! Hazards: rules over the event stream and what it says about the machine.
+//!
+//! A rule is one file: it names the kinds of events it wants, keeps its own state, and reports findings with its stable
+//! code. What several rules need to know (sections, pending stores, open walks) is tracked once, in [`track`].
+
+mod rules;
+mod track;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use rules::ALL;
+pub use track::{Laws, OpenWalk, Pending, Section, Track};
+
+use crate::event::{Event, Kind};
+use crate::geometry::Level;
+use crate::machine::Machine;
+
+/// How bad a finding is on this backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Some legal machine of this backend can now fault, use a stale translation or lose an update.
+    Breaks,
+    /// A documented rule is violated that this backend survives.
+    Contract,
+    /// Work is done twice.
+    Cost,
+}
+
+impl Severity {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Severity::Breaks => "breaks",
+            Severity::Contract => "contract",
+            Severity::Cost => "cost",
+        }
+    }
+}
+
+/// What a rule is, for lists and docs.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Info {
+    /// Stable; see the docs page of the same name.
+    pub code: &'static str,
+    pub name: &'static str,
+    /// When it fires, in one line.
+    pub rule: &'static str,
+    /// Where the rule comes from.
+    pub source: &'static str,
+}
+
+/// One rule at work.
+pub trait Rule: fmt::Debug + Send {
+    fn info(&self) -> &'static Info;
+    /// The kinds of events it wants to see.
+    fn kinds(&self) -> &'static [Kind];
+    /// Looks at an event that has already been tracked.
+    fn see(&mut self, event: &Event, scene: &Scene<'_>, report: &mut Report);
+}
+
+/// What a rule may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    pub machine: &'a Machine,
+    pub track: &'a Track,
+    /// Index of the event in the run.
+    pub index: u64,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub code: &'static str,
+    pub severity: Severity,
+    /// The rule's name.
+    pub rule: &'static str,
+    /// Index of the event at which it was found.
+    pub event: u64,
+    pub op: u32,
+    pub cpu: u8,
+    pub task: u16,
+    pub va: u64,
+    /// A level number, or 0.
+    pub level: u8,
+    pub message: String,
+    /// How often the same was found in this operation.
+    pub count: u64,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = Level::from_number(self.level).map_or("-", Level::name);
+        write!(
+            f,
+            "{} {} cpu{} {:#x} {} event {}: {}: {}",
+            self.code,
+            self.severity.name(),
+            self.cpu,
+            self.va,
+            level,
+            self.event,
+            self.rule,
+            self.message
+        )?;
+        if self.count > 1 { write!(f, " ({} times)", self.count) } else { Ok(()) }
+    }
+}
+
+/// Findings of a run. The same code, severity, operation and task is kept once, with a count.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    pub(crate) fn add(
+        &mut self,
+        info: &'static Info,
+        severity: Severity,
+        event: &Event,
+        scene: &Scene<'_>,
+        message: impl FnOnce() -> String,
+    ) {
+        let same = |f: &&mut Finding| {
+            f.code == info.code && f.severity == severity && f.op == event.op && f.task == event.task
+        };
+        if let Some(finding) = self.findings.iter_mut().find(same) {
+            finding.count += 1;
+            return;
+        }
+        self.findings.push(Finding {
+            code: info.code,
+            severity,
+            rule: info.name,
+            event: scene.index,
+            op: event.op,
+            cpu: event.cpu,
+            task: event.task,
+            va: event.va,
+            level: event.level,
+            message: message(),
+            count: 1,
+        });
+    }
+
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+}
+
+const KINDS: usize = 256;
+
+/// All rules over one run.
+#[derive(Debug)]
+pub struct Checker {
+    track: Track,
+    rules: Vec<Box<dyn Rule>>,
+    /// Which rules want which kind.
+    wanted: Vec<Vec<u8>>,
+    report: Report,
+    index: u64,
+}
+
+impl Checker {
+    /// Every rule, judged by these laws.
+    #[must_use]
+    pub fn new(laws: Laws) -> Checker {
+        let rules: Vec<Box<dyn Rule>> = ALL.iter().map(|make| make()).collect();
+        let mut wanted = vec![Vec::new(); KINDS];
+        for (n, rule) in rules.iter().enumerate() {
+            for kind in rule.kinds() {
+                wanted[*kind as usize].push(n as u8);
+            }
+        }
+        Checker { track: Track::new(laws), rules, wanted, report: Report::default(), index: 0 }
+    }
+
+    /// Takes note of the next event.
+    #[inline]
+    pub fn see(&mut self, machine: &Machine, event: &Event) {
+        self.track.before(event, self.index);
+        let wanted = &self.wanted[usize::from(event.kind)];
+        if !wanted.is_empty() {
+            let scene = Scene { machine, track: &self.track, index: self.index };
+            for n in wanted {
+                self.rules[usize::from(*n)].see(event, &scene, &mut self.report);
+            }
+        }
+        self.track.after(event);
+        self.index += 1;
+    }
+
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        self.report.findings()
+    }
+
+    /// Hands out what was found since the last time.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.report.findings)
+    }
+}
+
+/// Rule information, in the order of codes.
+#[must_use]
+pub fn infos() -> Vec<&'static Info> {
+    ALL.iter().map(|make| make().info()).collect()
+}

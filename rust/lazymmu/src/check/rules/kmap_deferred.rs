@@ -1,0 +1,35 @@
+//! H4: a temporary mapping is used before its own entry is in place.
+
+use crate::check::{Info, Report, Rule, Scene, Severity};
+use crate::event::{Event, Kind};
+
+static H4: Info = Info {
+    code: "H4",
+    name: "kmap deferred",
+    rule: "a kmap slot is used while the store of its entry is postponed",
+    source: "facts 8 H4; 5.3",
+};
+
+#[derive(Debug)]
+pub(super) struct KmapDeferred;
+
+impl Rule for KmapDeferred {
+    fn info(&self) -> &'static Info {
+        &H4
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::ACCESS]
+    }
+
+    fn see(&mut self, event: &Event, scene: &Scene<'_>, report: &mut Report) {
+        if !scene.track.is_kmap(event.va) {
+            return;
+        }
+        if let Some(p) = scene.track.pending().iter().find(|p| p.covers(event.va) && p.cpu == event.cpu) {
+            report.add(&H4, Severity::Breaks, event, scene, || {
+                format!("the slot's entry was stored at event {} and still waits", p.event)
+            });
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! H38: work that nothing required.
+
+use crate::check::{Info, Report, Rule, Scene, Severity};
+use crate::event::{Event, Kind};
+
+static H38: Info = Info {
+    code: "H38",
+    name: "superfluous barrier or sync",
+    rule: "a barrier with no store to complete, or a sync with no change at a level of the mask",
+    source: "facts 8 H38; museum A2",
+};
+
+#[derive(Debug)]
+pub(super) struct Superfluous;
+
+impl Rule for Superfluous {
+    fn info(&self) -> &'static Info {
+        &H38
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::BAR, Kind::SYNC]
+    }
+
+    fn see(&mut self, event: &Event, scene: &Scene<'_>, report: &mut Report) {
+        if event.kind == Kind::BAR as u8 {
+            if !scene.track.completed_something() {
+                report.add(&H38, Severity::Cost, event, scene, || "no store waited for this barrier".to_owned());
+            }
+            return;
+        }
+        let laws = &scene.track.laws;
+        if scene.track.walk(event).is_some_and(|w| !w.stored.meets(laws.sync_mask)) {
+            report.add(&H38, Severity::Cost, event, scene, || {
+                "the mask names a level at which nothing was stored".to_owned()
+            });
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! H10: the sync ran before everything that it has to copy was there, or its own copies were postponed.
+
+use crate::check::{Info, Report, Rule, Scene, Severity};
+use crate::event::{Event, Kind};
+
+static H10: Info = Info {
+    code: "H10",
+    name: "sync too early",
+    rule: "a level of the sync mask is stored after the last sync of the walk, or the sync's own stores wait in a queue",
+    source: "facts 8 H10; 3.4 P2 and P6",
+};
+
+#[derive(Debug)]
+pub(super) struct SyncEarly;
+
+impl Rule for SyncEarly {
+    fn info(&self) -> &'static Info {
+        &H10
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::SYNC_END, Kind::WALK_END]
+    }
+
+    fn see(&mut self, event: &Event, scene: &Scene<'_>, report: &mut Report) {
+        let laws = &scene.track.laws;
+        let severity = if laws.fault_repairs { Severity::Contract } else { Severity::Breaks };
+        let Some(walk) = scene.track.walk(event) else { return };
+        if event.kind == Kind::SYNC_END as u8 {
+            if walk.sync_queued && scene.track.pending().iter().any(|p| p.queued) {
+                report.add(&H10, severity, event, scene, || {
+                    "the copies are still queued when the sync returns: another CPU does not have them".to_owned()
+                });
+            }
+            return;
+        }
+        let late = walk.since_sync & laws.sync_mask;
+        if scene.track.outermost(event) && walk.synced.is_some() && !late.is_empty() {
+            report.add(&H10, severity, event, scene, || format!("{late} stored after the last sync"));
+        }
+    }
+}

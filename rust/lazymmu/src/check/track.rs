@@ -1,0 +1,403 @@
+//! What an event stream says about sections, pending stores and open walks.
+
+use crate::backend::Backend;
+use crate::descriptor::AnyFormat;
+use crate::event::codes::{Context, Site, Store};
+use crate::event::{Event, Kind};
+use crate::geometry::{Geometry, Level};
+use crate::kernel::{Kernel, Watch};
+use crate::machine::INIT_MM;
+use crate::modmask::ModMask;
+use crate::scheme::LazyApi;
+
+/// The backend's laws, by which findings are judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Laws {
+    pub format: AnyFormat,
+    pub geometry: Geometry,
+    /// Hardware walkers see a store of a valid kernel entry only after a barrier.
+    pub needs_barrier: bool,
+    /// begin/end postpones something on this backend.
+    pub scope_batches: bool,
+    /// The lazy API is the counted one.
+    pub counted: bool,
+    pub sync_mask: ModMask,
+    /// A fault handler copies a missing kernel entry into the current root.
+    pub fault_repairs: bool,
+    /// The sync function runs to the end of the vmalloc space, whatever it is asked for.
+    pub sync_to_end: bool,
+}
+
+impl Laws {
+    /// The laws of a backend whose walkers see every store at once and whose kernel faults nobody repairs.
+    pub fn coherent<B: Backend, W: Watch>(k: &Kernel<B, W>) -> Laws {
+        Laws {
+            format: k.format().into(),
+            geometry: *k.geometry(),
+            needs_barrier: false,
+            scope_batches: false,
+            counted: k.options.lazy_api == LazyApi::Counted,
+            sync_mask: B::sync_mask(k),
+            fault_repairs: false,
+            sync_to_end: false,
+        }
+    }
+}
+
+/// A run of stores that something must still complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub start: u64,
+    pub end: u64,
+    pub level: u8,
+    pub cpu: u8,
+    pub task: u16,
+    /// Index of the first event of the run.
+    pub event: u64,
+    /// The store waits in a queue; memory does not have it.
+    pub queued: bool,
+    /// A store of a kmap slot.
+    pub kmap: bool,
+    /// DSB is done, ISB is not: the storing CPU may still hold the old fault.
+    pub dsb_done: bool,
+    /// What the next store of the run would map.
+    next: u64,
+    context: u8,
+    /// In a real soft interrupt, not with bottom halves disabled.
+    softirq: bool,
+}
+
+impl Pending {
+    #[must_use]
+    pub const fn covers(&self, va: u64) -> bool {
+        va >= self.start && va < self.end
+    }
+
+    /// Whether an interrupt stored it.
+    #[must_use]
+    pub const fn by_interrupt(&self) -> bool {
+        self.context == Context::HardIrq as u8 || self.context == Context::Nmi as u8 || self.softirq
+    }
+}
+
+/// A walk function that has not returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenWalk {
+    pub site: Option<Site>,
+    pub task: u16,
+    pub context: u8,
+    pub start: u64,
+    pub end: u64,
+    pub mm: u16,
+    /// Levels at which entries were stored.
+    pub stored: ModMask,
+    /// Of those, levels at which an entry that was there went away or changed.
+    pub removed: ModMask,
+    /// Levels stored since the last sync call.
+    pub since_sync: ModMask,
+    /// The hull of the ranges synced.
+    pub synced: Option<(u64, u64)>,
+    /// Copies made by a sync call that are still queued when it returns.
+    pub sync_queued: bool,
+    /// The task's lazy state when the function was called.
+    section: Section,
+}
+
+/// The lazy state of a task, as its events tell it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Section {
+    /// Enters minus leaves of the architecture.
+    pub depth: i32,
+    pub enable: u8,
+    pub pause: u8,
+    /// Inside begin/end where that postpones something.
+    pub scope: bool,
+}
+
+impl Section {
+    /// Whether something may be postponed now.
+    #[must_use]
+    pub const fn open(&self) -> bool {
+        self.depth > 0 || self.scope
+    }
+}
+
+/// The state that rules share.
+#[derive(Debug)]
+pub struct Track {
+    pub laws: Laws,
+    pending: Vec<Pending>,
+    walks: Vec<OpenWalk>,
+    sections: Vec<Section>,
+    /// The last barrier completed something.
+    completed: bool,
+    kmaps: Vec<u64>,
+    /// Interrupts being handled, by CPU.
+    irqs: Vec<i32>,
+}
+
+impl Track {
+    pub(super) fn new(laws: Laws) -> Track {
+        Track {
+            laws,
+            pending: Vec::new(),
+            walks: Vec::new(),
+            sections: Vec::new(),
+            completed: false,
+            kmaps: Vec::new(),
+            irqs: Vec::new(),
+        }
+    }
+
+    /// Stores that something must still complete.
+    #[must_use]
+    pub fn pending(&self) -> &[Pending] {
+        &self.pending
+    }
+
+    /// The lazy state of a task.
+    #[must_use]
+    pub fn section(&self, task: u16) -> Section {
+        self.sections.get(usize::from(task)).copied().unwrap_or_default()
+    }
+
+    /// The lazy state that the task had when its innermost open walk was called.
+    #[must_use]
+    pub fn walk_section(&self, event: &Event) -> Option<Section> {
+        self.walk(event).map(|w| w.section)
+    }
+
+    /// The innermost open walk of a task in a context.
+    #[must_use]
+    pub fn walk(&self, event: &Event) -> Option<&OpenWalk> {
+        self.walks.iter().rev().find(|w| w.task == event.task && w.context == event.context)
+    }
+
+    /// Whether this walk is the outermost of its task and context.
+    #[must_use]
+    pub fn outermost(&self, event: &Event) -> bool {
+        self.walks.iter().filter(|w| w.task == event.task && w.context == event.context).count() == 1
+    }
+
+    /// Whether the address is that of a kmap slot in use.
+    #[must_use]
+    pub fn is_kmap(&self, va: u64) -> bool {
+        let page = self.laws.geometry.page_size();
+        self.kmaps.contains(&(va & !(page - 1)))
+    }
+
+    /// Whether the barrier just seen had anything to complete.
+    #[must_use]
+    pub const fn completed_something(&self) -> bool {
+        self.completed
+    }
+
+    fn irq_depth(&mut self, cpu: u8, change: i32) {
+        let cpu = usize::from(cpu);
+        if self.irqs.len() <= cpu {
+            self.irqs.resize(cpu + 1, 0);
+        }
+        self.irqs[cpu] += change;
+    }
+
+    fn section_mut(&mut self, task: u16) -> &mut Section {
+        let task = usize::from(task);
+        if self.sections.len() <= task {
+            self.sections.resize(task + 1, Section::default());
+        }
+        &mut self.sections[task]
+    }
+
+    /// What an event changes before rules look at it.
+    #[inline]
+    pub(super) fn before(&mut self, event: &Event, index: u64) {
+        // Stores are most of every stream.
+        if event.kind == Kind::STORE as u8 {
+            return self.stored(event, index);
+        }
+        let Some(kind) = event.kind() else { return };
+        match kind {
+            Kind::QUEUE => {
+                if self.laws.format.valid(event.new) {
+                    self.wait(event, index, true);
+                }
+                self.note_store(event);
+            }
+            Kind::BAR => self.complete(event.cpu),
+            Kind::DSB => self.visible(event.cpu),
+            Kind::ISB => self.synchronised(event.cpu),
+            Kind::IRQ_IN => {
+                self.synchronised(event.cpu);
+                self.irq_depth(event.cpu, 1);
+            }
+            Kind::IRQ_OUT => self.synchronised(event.cpu),
+            Kind::FLUSH => self.pending.retain(|p| !(p.queued && p.cpu == event.cpu)),
+            Kind::WALK => self.walks.push(OpenWalk {
+                site: Site::from_code(event.aux),
+                task: event.task,
+                context: event.context,
+                start: event.va,
+                end: event.new,
+                mm: event.mm,
+                stored: ModMask::NONE,
+                removed: ModMask::NONE,
+                since_sync: ModMask::NONE,
+                synced: None,
+                sync_queued: false,
+                section: self.section(event.task),
+            }),
+            Kind::SYNC => self.sync_begins(event),
+            Kind::BEGIN if self.laws.scope_batches => self.section_mut(event.task).scope = true,
+            Kind::END if self.laws.scope_batches => self.section_mut(event.task).scope = false,
+            Kind::ENABLE | Kind::DISABLE | Kind::PAUSE | Kind::RESUME => {
+                let section = self.section_mut(event.task);
+                section.enable = event.new as u8;
+                section.pause = (event.new >> 8) as u8;
+            }
+            Kind::KMAP if event.aux == 0 => self.kmaps.push(event.va),
+            _ => {}
+        }
+    }
+
+    /// What an event changes after rules have looked at it.
+    #[inline]
+    pub(super) fn after(&mut self, event: &Event) {
+        if event.kind == Kind::STORE as u8 {
+            return;
+        }
+        let Some(kind) = event.kind() else { return };
+        match kind {
+            Kind::ENTER => self.section_mut(event.task).depth += 1,
+            Kind::LEAVE => self.section_mut(event.task).depth -= 1,
+            Kind::WALK_END => {
+                let at = self.walks.iter().rposition(|w| w.task == event.task && w.context == event.context);
+                if let Some(at) = at {
+                    let walk = self.walks.remove(at);
+                    // What the inner function did, the outer one did.
+                    if let Some(outer) =
+                        self.walks.iter_mut().rev().find(|w| w.task == event.task && w.context == event.context)
+                    {
+                        outer.since_sync = walk.since_sync;
+                        outer.sync_queued |= walk.sync_queued;
+                        outer.synced = hull(outer.synced, walk.synced);
+                    }
+                }
+            }
+            Kind::BUG => {
+                self.walks.retain(|w| !(w.task == event.task && w.context == event.context));
+            }
+            Kind::IRQ_OUT => self.irq_depth(event.cpu, -1),
+            Kind::KUNMAP if event.aux == 0 => self.kmaps.retain(|va| *va != event.va),
+            _ => {}
+        }
+    }
+
+    fn stored(&mut self, event: &Event, index: u64) {
+        if self.laws.needs_barrier && self.completes_later(event) {
+            self.wait(event, index, false);
+        }
+        self.note_store(event);
+    }
+
+    /// Whether hardware may go on without seeing this store.
+    fn completes_later(&self, event: &Event) -> bool {
+        event.mm == INIT_MM.0 && self.laws.format.valid(event.new)
+    }
+
+    /// Adds a store to what waits; neighbours make one run.
+    fn wait(&mut self, event: &Event, index: u64, queued: bool) {
+        let level = Level::from_number(event.level).unwrap_or(Level::Pte);
+        let size = self.laws.geometry.size(level);
+        if let Some(last) = self.pending.last_mut()
+            && last.next == event.va
+            && last.level == event.level
+            && last.cpu == event.cpu
+            && last.task == event.task
+            && last.context == event.context
+            && last.queued == queued
+            && !last.dsb_done
+        {
+            last.end = event.va.wrapping_add(size);
+            last.next = last.end;
+            return;
+        }
+        self.pending.push(Pending {
+            start: event.va,
+            end: event.va.wrapping_add(size),
+            level: event.level,
+            cpu: event.cpu,
+            task: event.task,
+            event: index,
+            queued,
+            kmap: event.aux == Store::Kmap as u32,
+            dsb_done: false,
+            next: event.va.wrapping_add(size),
+            context: event.context,
+            softirq: self.irqs.get(usize::from(event.cpu)).is_some_and(|depth| *depth > 0),
+        });
+    }
+
+    fn note_store(&mut self, event: &Event) {
+        let walker = !matches!(
+            Store::from_code(event.aux),
+            Some(Store::Sync | Store::Kmap | Store::Fixmap | Store::Drain | Store::ClearBad)
+        );
+        if event.aux == Store::Sync as u32 && event.kind == Kind::QUEUE as u8 {
+            for walk in self.walks.iter_mut().filter(|w| w.task == event.task && w.context == event.context) {
+                walk.sync_queued = true;
+            }
+        }
+        if !walker || self.walks.is_empty() {
+            return;
+        }
+        let Some(level) = Level::from_number(event.level) else { return };
+        let bit = ModMask::of(level);
+        let gone = event.old != 0 && !self.laws.format.none(level, event.old);
+        for walk in self.walks.iter_mut().filter(|w| w.task == event.task && w.context == event.context) {
+            // Tables of user address spaces are not tracked.
+            if walk.mm != event.mm
+                || (event.mm != INIT_MM.0 && level == Level::Pmd && event.aux == Store::Populate as u32)
+            {
+                continue;
+            }
+            walk.stored |= bit;
+            walk.since_sync |= bit;
+            if gone {
+                walk.removed |= bit;
+            }
+        }
+    }
+
+    /// DSB ISHST; ISB on a CPU.
+    fn complete(&mut self, cpu: u8) {
+        self.completed = self.pending.iter().any(|p| !p.queued && p.cpu == cpu);
+        self.pending.retain(|p| p.queued || p.cpu != cpu);
+    }
+
+    /// DSB on a CPU: walkers see its stores.
+    fn visible(&mut self, cpu: u8) {
+        for p in self.pending.iter_mut().filter(|p| !p.queued && p.cpu == cpu) {
+            p.dsb_done = true;
+        }
+    }
+
+    /// ISB, or an exception boundary: the CPU forgets old faults.
+    fn synchronised(&mut self, cpu: u8) {
+        self.pending.retain(|p| p.queued || p.cpu != cpu || !p.dsb_done);
+    }
+
+    fn sync_begins(&mut self, event: &Event) {
+        let end = if self.laws.sync_to_end { self.laws.geometry.layout.vmalloc_end } else { event.new };
+        for walk in self.walks.iter_mut().filter(|w| w.task == event.task && w.context == event.context) {
+            walk.since_sync = ModMask::NONE;
+            walk.synced = hull(walk.synced, Some((event.va, end)));
+        }
+    }
+}
+
+fn hull(a: Option<(u64, u64)>, b: Option<(u64, u64)>) -> Option<(u64, u64)> {
+    match (a, b) {
+        (Some((s, e)), Some((t, f))) => Some((s.min(t), e.max(f))),
+        (a, b) => a.or(b),
+    }
+}

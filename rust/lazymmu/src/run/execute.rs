@@ -1,0 +1,546 @@
+//! One operation: from its description to the walker, and back to a result.
+
+use super::full::{Drive, irq_of};
+use crate::backend::Backend;
+use crate::descriptor::{Format, Prot, UnknownProt};
+use crate::event::codes::{Access, BugCode, Outcome, Resched, Site, Store};
+use crate::event::{Event, Kind};
+use crate::geometry::Level;
+use crate::kernel::{Entry, Kernel};
+use crate::machine::{AreaFlags, CpuId, INIT_MM, MmId, TaskId};
+use crate::memory::{Table, Zone};
+use crate::modmask::ModMask;
+use crate::scenario::{AccessKind, Addr, AreaKind, CallbackSpec, Op, ProtSpec, PteStep};
+use crate::scheme::{Hooks, Walk};
+use crate::stop::{Run, Stop};
+use crate::walk::{AllocError, Allocation, ApplyResult, PteFn};
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A void function returned.
+    Done,
+    /// A value was returned.
+    Returned { ret: i64, mask: ModMask, calls: u64 },
+    /// An address was returned, or NULL.
+    Address(Option<u64>),
+    /// A new task or address space.
+    Created(u16),
+    /// An access.
+    Accessed { outcome: Outcome, pa: u64 },
+    /// A word was read, or returned by `ptep_get_and_clear`.
+    Word(u64),
+    /// The kernel stopped the task.
+    Died(BugCode),
+    /// A user-supplied hook failed.
+    HookFailed,
+    /// The driver suspended it.
+    Suspended,
+    /// The task was dead already.
+    NotRun,
+}
+
+/// The result of one operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpResult {
+    pub ending: Ending,
+}
+
+impl OpResult {
+    /// Why nothing behind the operation runs, if so.
+    #[must_use]
+    pub const fn stop(&self) -> Option<Stop> {
+        match self.ending {
+            Ending::Died(code) => Some(Stop::Bug(code)),
+            Ending::HookFailed => Some(Stop::Abort),
+            Ending::Suspended => Some(Stop::Suspend),
+            _ => None,
+        }
+    }
+}
+
+/// An operation that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpError {
+    #[error("{what} {value:#x} is not a multiple of the page size {page:#x}")]
+    Misaligned { what: &'static str, value: u64, page: u64 },
+    #[error("the range at {va:#x} of {size:#x} bytes is empty or wraps")]
+    Range { va: u64, size: u64 },
+    #[error("address {va:#x} is not canonical for {bits}-bit virtual addresses")]
+    Canonical { va: u64, bits: u8 },
+    #[error("address {va:#x} is not in the {half} half")]
+    Half { va: u64, half: &'static str },
+    #[error("physical address {pa:#x} is beyond the {bits} bits of this geometry")]
+    Physical { pa: u64, bits: u8 },
+    #[error("page_shift {shift} is below the base page's {base}, or beyond {max}")]
+    Shift { shift: u32, base: u32, max: u32 },
+    #[error("slot {slot} holds no address")]
+    EmptySlot { slot: u32 },
+    #[error("there is no {what} {index}: expected below {limit}")]
+    Unknown { what: &'static str, index: u64, limit: u64 },
+    #[error("task {task} runs on CPU {cpu}")]
+    Elsewhere { task: u16, cpu: u8 },
+    #[error("no table maps {va:#x}: one entry can be changed only where its table exists")]
+    NoTable { va: u64 },
+    #[error("{count} pages are listed, {expected} expected")]
+    PageCount { count: u64, expected: u64 },
+    #[error(transparent)]
+    Prot(#[from] UnknownProt),
+    #[error(transparent)]
+    Alloc(#[from] AllocError),
+}
+
+type Executed = Result<OpResult, OpError>;
+
+fn ended<T>(run: Run<T>, ok: impl FnOnce(T) -> Ending) -> OpResult {
+    let ending = match run {
+        Ok(value) => ok(value),
+        Err(Stop::Bug(code)) => Ending::Died(code),
+        Err(Stop::Abort) => Ending::HookFailed,
+        Err(Stop::Suspend) => Ending::Suspended,
+    };
+    OpResult { ending }
+}
+
+fn void(run: Run<()>) -> Executed {
+    Ok(ended(run, |()| Ending::Done))
+}
+
+fn walked(run: Run<(i64, ModMask)>) -> Executed {
+    Ok(ended(run, |(ret, mask)| Ending::Returned { ret, mask, calls: 0 }))
+}
+
+fn unmapped(run: Run<(i64, ModMask)>) -> Executed {
+    walked(run)
+}
+
+/// Runs an operation on the current task.
+pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Executed {
+    match op {
+        Op::Nop {} => Ok(OpResult { ending: Ending::Done }),
+        Op::VmapPageRange { va, size, pa, prot } => {
+            let (start, end) = kernel_range(k, *va, *size, true)?;
+            let (pa, prot) = (physical(k, *pa, *size)?, prot_of(k, prot)?);
+            walked(k.vmap_page_range(start, end, pa, prot))
+        }
+        Op::VmapRangeNoflush { va, size, pa, prot, max_shift } => {
+            let (start, end) = kernel_range(k, *va, *size, true)?;
+            let (pa, prot) = (physical(k, *pa, *size)?, prot_of(k, prot)?);
+            walked(k.vmap_range_noflush(start, end, pa, prot, *max_shift))
+        }
+        Op::IoremapPageRange { va, size, pa, prot } => {
+            let (start, end) = kernel_range(k, *va, *size, false)?;
+            let (pa, prot) = (physical(k, *pa, *size)?, prot_of(k, prot)?);
+            walked(k.ioremap_page_range(start, end, pa, prot))
+        }
+        Op::VmapPagesRange { va, pages, prot, page_shift, noflush } => {
+            let page = k.geometry().page_size();
+            let size = pages.count.checked_mul(page).ok_or(OpError::Range { va: 0, size: pages.count })?;
+            let (start, end) = kernel_range(k, *va, size, false)?;
+            check_pages(k, pages)?;
+            let prot = prot_of(k, prot)?;
+            let base = k.geometry().page_shift;
+            let shift = if *page_shift == 0 { base } else { *page_shift };
+            let max = 47;
+            if shift < base || shift > max {
+                return Err(OpError::Shift { shift, base, max });
+            }
+            walked(if *noflush {
+                k.vmap_pages_range_noflush(start, end, prot, pages, shift)
+            } else {
+                k.vmap_pages_range(start, end, prot, pages, shift)
+            })
+        }
+        Op::VunmapRange { va, size, noflush } => {
+            let (start, end) = kernel_range(k, *va, *size, false)?;
+            unmapped(if *noflush { k.vunmap_range_noflush(start, end) } else { k.vunmap_range(start, end) })
+        }
+        Op::ApplyToPageRange { mm, va, size, callback, create } => {
+            apply(k, *mm, *va, *size, callback.as_ref(), *create)
+        }
+        Op::Vmalloc { .. } | Op::Vmap { .. } | Op::VmMapRam { .. } | Op::Ioremap { .. } | Op::Area { .. } => {
+            area(k, op)
+        }
+        Op::Free { va } => {
+            let start = address(k, *va)?;
+            match k.free_area(start) {
+                Ok(Err(error)) => Err(error.into()),
+                Ok(Ok(())) => void(Ok(())),
+                Err(stop) => void(Err(stop)),
+            }
+        }
+        Op::Purge {} => void(k.purge()),
+        Op::Access { va, kind } => {
+            let va = canonical(k, *va)?;
+            let access = match kind {
+                AccessKind::Read => Access::Read,
+                AccessKind::Write => Access::Write,
+                AccessKind::Exec => Access::Exec,
+            };
+            Ok(ended(k.access(va, access), |a| Ending::Accessed { outcome: a.outcome, pa: a.pa }))
+        }
+        Op::Pte { mm, va, step, word } => pte(k, *mm, *va, *step, *word),
+        Op::LazyEnable {} => void(k.lazy_enable()),
+        Op::LazyDisable {} => void(k.lazy_disable()),
+        Op::LazyPause {} => void(k.lazy_pause()),
+        Op::LazyResume {} => void(k.lazy_resume()),
+        Op::LazyFlush {} => void(k.lazy_flush()),
+        Op::BhDisable {} => void(k.bh_disable()),
+        Op::BhEnable {} => void(k.bh_enable()),
+        Op::Sleep {} => void(k.sleep()),
+        Op::CondResched {} => void(k.resched_point(Resched::CondResched)),
+        Op::MightSleep {} => void(k.resched_point(Resched::MightSleep)),
+        Op::Switch { to } => {
+            let task = known_task(k, *to)?;
+            on_this_cpu(k, task)?;
+            void(k.switch_to(task))
+        }
+        Op::Migrate { to } => {
+            let cpus = k.machine.cpus.len() as u64;
+            if u64::from(*to) >= cpus {
+                return Err(OpError::Unknown { what: "CPU", index: u64::from(*to), limit: cpus });
+            }
+            void(k.migrate(CpuId(*to)))
+        }
+        Op::Fork { mm } => {
+            let mm = match mm {
+                Some(mm) => known_mm(k, *mm)?,
+                None => k.machine.task(k.current()).mm,
+            };
+            Ok(ended(k.fork(mm), |task| Ending::Created(task.0)))
+        }
+        Op::Irq { kind, ops } => {
+            let irq = irq_of(*kind);
+            if let Err(stop) = k.irq_enter(irq) {
+                return void(Err(stop));
+            }
+            for op in ops {
+                let result = execute(k, op)?;
+                if result.stop().is_some() {
+                    k.irq_abandon();
+                    return Ok(result);
+                }
+            }
+            void(k.irq_exit(irq))
+        }
+        Op::NewMm {} => Ok(ended(k.new_mm(), |mm| mm.map_or(Ending::Address(None), |mm| Ending::Created(mm.0)))),
+        Op::FlushTlbKernelRange { va, size } => {
+            let (start, end) = kernel_range(k, *va, *size, false)?;
+            void(k.flush_tlb_kernel_range(start, end))
+        }
+        Op::PopulateKernel { va, sync } => {
+            let va = canonical(k, *va)?;
+            in_kernel_half(k, va)?;
+            void(populate_kernel(k, va, *sync))
+        }
+        Op::KmapLocal { slot, page } => {
+            let page = physical(k, *page, 1)?;
+            let result = k.kmap_local(page);
+            if let Ok(kmap) = result {
+                k.watch.slots().set_kmap(*slot, kmap);
+                k.watch.slots().set(*slot, Some(kmap.va));
+            }
+            Ok(ended(result, |kmap| Ending::Address(Some(kmap.va))))
+        }
+        Op::KunmapLocal { slot } => match k.watch.slots().take_kmap(*slot) {
+            Some(kmap) => void(k.kunmap_local(kmap)),
+            None => Err(OpError::EmptySlot { slot: *slot }),
+        },
+        Op::Ptdump { running } => {
+            k.machine.ptdump = *running;
+            void(Ok(()))
+        }
+    }
+}
+
+/// The range that an `OP` event shows.
+pub(super) fn range_of<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> (u64, u64) {
+    let page = k.geometry().page_size();
+    let (va, size) = match op {
+        Op::VmapPageRange { va, size, .. }
+        | Op::VmapRangeNoflush { va, size, .. }
+        | Op::IoremapPageRange { va, size, .. }
+        | Op::VunmapRange { va, size, .. }
+        | Op::ApplyToPageRange { va, size, .. }
+        | Op::FlushTlbKernelRange { va, size } => (*va, *size),
+        Op::VmapPagesRange { va, pages, .. } => (*va, pages.count.wrapping_mul(page)),
+        Op::Access { va, .. } => (*va, 1),
+        Op::Pte { va, .. } | Op::PopulateKernel { va, .. } => (*va, page),
+        _ => return (0, 0),
+    };
+    address(k, va).map_or((0, 0), |va| (va, va.wrapping_add(size)))
+}
+
+fn address<B: Backend, W: Drive>(k: &mut Kernel<B, W>, addr: Addr) -> Result<u64, OpError> {
+    match addr {
+        Addr::Number(va) => Ok(va),
+        Addr::Slot(at) => {
+            let start = k.watch.slots().get(at.slot).ok_or(OpError::EmptySlot { slot: at.slot })?;
+            Ok(start.wrapping_add(at.offset))
+        }
+    }
+}
+
+fn canonical<B: Backend, W: Drive>(k: &mut Kernel<B, W>, addr: Addr) -> Result<u64, OpError> {
+    let va = address(k, addr)?;
+    if k.geometry().canonical(va) == va || (!k.geometry().is_kernel(va) && va < k.geometry().layout.task_size) {
+        return Ok(va);
+    }
+    Err(OpError::Canonical { va, bits: k.geometry().va_bits })
+}
+
+fn in_kernel_half<B: Backend, W: Drive>(k: &Kernel<B, W>, va: u64) -> Result<(), OpError> {
+    if k.geometry().is_kernel(va) { Ok(()) } else { Err(OpError::Half { va, half: "kernel" }) }
+}
+
+fn aligned(what: &'static str, value: u64, page: u64) -> Result<(), OpError> {
+    if value & (page - 1) == 0 { Ok(()) } else { Err(OpError::Misaligned { what, value, page }) }
+}
+
+/// A range of kernel addresses, page aligned. Only 7.3's walker answers to an unaligned end; others would run past it.
+fn kernel_range<B: Backend, W: Drive>(
+    k: &mut Kernel<B, W>,
+    addr: Addr,
+    size: u64,
+    may_be_ragged: bool,
+) -> Result<(u64, u64), OpError> {
+    let va = canonical(k, addr)?;
+    in_kernel_half(k, va)?;
+    let page = k.geometry().page_size();
+    aligned("address", va, page)?;
+    if !(may_be_ragged && k.options.vmap_alignment_check) {
+        aligned("size", size, page)?;
+    }
+    let top = k.geometry().long_mask();
+    if size == 0 || size - 1 > top - va {
+        return Err(OpError::Range { va, size });
+    }
+    let end = va.wrapping_add(size) & top;
+    if end == 0 {
+        // The kernel's own walkers refuse a range that ends at the wrap.
+        return Err(OpError::Range { va, size });
+    }
+    Ok((va, end))
+}
+
+fn physical<B: Backend, W: Drive>(k: &Kernel<B, W>, pa: u64, size: u64) -> Result<u64, OpError> {
+    let bits = k.geometry().pa_bits;
+    aligned("physical address", pa, k.geometry().page_size())?;
+    let last = pa.checked_add(size.saturating_sub(1)).ok_or(OpError::Physical { pa, bits })?;
+    if bits < 64 && last >> bits != 0 { Err(OpError::Physical { pa, bits }) } else { Ok(pa) }
+}
+
+fn check_pages<B: Backend, W: Drive>(k: &Kernel<B, W>, pages: &crate::walk::Pages) -> Result<(), OpError> {
+    if pages.list.is_empty() {
+        if pages.step == 0 {
+            return physical(k, pages.start, pages.count.saturating_mul(k.geometry().page_size())).map(|_| ());
+        }
+        for n in [0, pages.count.saturating_sub(1)] {
+            physical(k, pages.start.wrapping_add(n.wrapping_mul(pages.step)), 1)?;
+        }
+        return Ok(());
+    }
+    if pages.list.len() as u64 != pages.count {
+        return Err(OpError::PageCount { count: pages.list.len() as u64, expected: pages.count });
+    }
+    pages.list.iter().try_for_each(|pa| physical(k, *pa, 1).map(|_| ()))
+}
+
+fn prot_of<B: Backend, W: Drive>(k: &Kernel<B, W>, prot: &ProtSpec) -> Result<Prot, OpError> {
+    match prot {
+        ProtSpec::Bits(bits) => Ok(*bits),
+        ProtSpec::Name(name) => Ok(k.format().prot(name)?),
+    }
+}
+
+fn known_mm<B: Backend, W: Drive>(k: &Kernel<B, W>, mm: u16) -> Result<MmId, OpError> {
+    let limit = k.machine.mms.len() as u64;
+    if u64::from(mm) < limit { Ok(MmId(mm)) } else { Err(OpError::Unknown { what: "mm", index: u64::from(mm), limit }) }
+}
+
+pub(super) fn known_task<B: Backend, W: Drive>(k: &Kernel<B, W>, task: u16) -> Result<TaskId, OpError> {
+    let limit = k.machine.tasks.len() as u64;
+    if u64::from(task) < limit {
+        Ok(TaskId(task))
+    } else {
+        Err(OpError::Unknown { what: "task", index: u64::from(task), limit })
+    }
+}
+
+fn on_this_cpu<B: Backend, W: Drive>(k: &Kernel<B, W>, task: TaskId) -> Result<(), OpError> {
+    let elsewhere = k.machine.cpus.iter().enumerate().find(|(n, c)| c.current == task && *n != usize::from(k.cpu().0));
+    match elsewhere {
+        Some((cpu, _)) => Err(OpError::Elsewhere { task: task.0, cpu: cpu as u8 }),
+        None => Ok(()),
+    }
+}
+
+fn apply<B: Backend, W: Drive>(
+    k: &mut Kernel<B, W>,
+    mm: u16,
+    va: Addr,
+    size: u64,
+    callback: Option<&CallbackSpec>,
+    create: bool,
+) -> Executed {
+    let mm = known_mm(k, mm)?;
+    let va = canonical(k, va)?;
+    let page = k.geometry().page_size();
+    aligned("address", va, page)?;
+    aligned("size", size, page)?;
+    if mm == INIT_MM {
+        in_kernel_half(k, va)?;
+    } else if k.geometry().is_kernel(va) || size > k.geometry().layout.task_size - va.min(k.geometry().layout.task_size)
+    {
+        return Err(OpError::Half { va, half: "user" });
+    }
+    let callback = match callback {
+        Some(spec) => {
+            let prot = prot_of(k, &spec.prot)?;
+            physical(k, spec.pa, size)?;
+            Some(PteFn {
+                kind: spec.kind,
+                pa: spec.pa,
+                prot,
+                set: spec.set,
+                clear: spec.clear,
+                fail_at: spec.fail_at,
+                error: spec.error,
+            })
+        }
+        None => None,
+    };
+    let run = k.apply_to_page_range(mm, va, size, callback.as_ref(), create);
+    Ok(ended(run, |ApplyResult { ret, mask, calls }| Ending::Returned { ret, mask, calls }))
+}
+
+fn area<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Executed {
+    let page = k.geometry().page_size();
+    let check_at = |at: &Option<u64>| at.map_or(Ok(()), |at| aligned("address", at, page));
+    let (slot, allocated) = match op {
+        Op::Vmalloc { slot, size, at, align, huge, pages, prot } => {
+            check_at(at)?;
+            let size =
+                size.checked_next_multiple_of(page).filter(|s| *s > 0).ok_or(OpError::Range { va: 0, size: *size })?;
+            if *align > 1 && !align.is_power_of_two() {
+                return Err(OpError::Misaligned { what: "align", value: *align, page: align.next_power_of_two() });
+            }
+            if let Some(pages) = pages {
+                check_pages(k, pages)?;
+                if pages.count != size / page {
+                    return Err(OpError::PageCount { count: pages.count, expected: size / page });
+                }
+            }
+            let prot = prot.as_ref().map(|p| prot_of(k, p)).transpose()?;
+            let request =
+                Allocation { size, align: (*align).max(page), at: *at, pages: pages.clone(), prot, huge: *huge };
+            (*slot, k.vmalloc(&request))
+        }
+        Op::Vmap { slot, pages, at, prot } => {
+            check_at(at)?;
+            check_pages(k, pages)?;
+            let prot = prot_of(k, prot)?;
+            (*slot, k.vmap(*at, pages, prot))
+        }
+        Op::VmMapRam { slot, pages, at } => {
+            check_at(at)?;
+            check_pages(k, pages)?;
+            (*slot, k.vm_map_ram(*at, pages))
+        }
+        Op::Ioremap { slot, pa, size, at, prot } => {
+            check_at(at)?;
+            if *size == 0 {
+                return Err(OpError::Range { va: 0, size: 0 });
+            }
+            physical(k, pa & !(page - 1), *size)?;
+            let prot = prot.as_ref().map(|p| prot_of(k, p)).transpose()?;
+            (*slot, k.ioremap(*at, *pa, *size, prot))
+        }
+        Op::Area { slot, size, at, kind } => {
+            check_at(at)?;
+            let flags = match kind {
+                AreaKind::Map => AreaFlags::Map,
+                AreaKind::Ioremap => AreaFlags::Ioremap,
+                AreaKind::Alloc => AreaFlags::Alloc,
+            };
+            (*slot, Ok(k.get_vm_area(*at, *size, flags).map(Some)))
+        }
+        _ => return void(Ok(())),
+    };
+    match allocated {
+        Ok(Err(error)) => Err(error.into()),
+        Ok(Ok(address)) => {
+            k.watch.slots().set(slot, address);
+            Ok(OpResult { ending: Ending::Address(address) })
+        }
+        Err(stop) => void(Err(stop)),
+    }
+}
+
+/// The leaf table of an address, if there is one.
+fn leaf_table<B: Backend, W: Drive>(k: &mut Kernel<B, W>, mm: MmId, va: u64) -> Option<Table> {
+    let mut table = k.open_root(mm);
+    while table.level != Level::Pte {
+        let index = k.geometry().index(table.level, va);
+        let word = table.get(index);
+        if k.format().none(table.level, word) || k.format().leaf(table.level, word) {
+            return None;
+        }
+        let below = B::table_pa(k, table.level, word);
+        let id = k.machine.memory.at(below)?;
+        table = k.machine.memory.open(id);
+    }
+    Some(table)
+}
+
+fn pte<B: Backend, W: Drive>(k: &mut Kernel<B, W>, mm: u16, va: Addr, step: PteStep, word: u64) -> Executed {
+    let mm = known_mm(k, mm)?;
+    let va = canonical(k, va)?;
+    let table = leaf_table(k, mm, va).ok_or(OpError::NoTable { va })?;
+    let index = k.geometry().index(Level::Pte, va);
+    let entry = Entry::new(table.view(), index, va, mm);
+    Ok(match step {
+        PteStep::Set => ended(k.set_pte(entry, word, Store::Set), |()| Ending::Done),
+        PteStep::Clear => ended(k.pte_clear(entry), |()| Ending::Done),
+        PteStep::GetAndClear => ended(k.ptep_get_and_clear(entry), Ending::Word),
+        PteStep::TrySet => {
+            let done = |set| Ending::Returned { ret: i64::from(set), mask: ModMask::NONE, calls: 0 };
+            ended(B::ptep_try_set(k, entry, word), done)
+        }
+        PteStep::Wrprotect => {
+            let run = k.read(entry).and_then(|old| {
+                let new = k.format().wrprotect(old);
+                k.set_pte(entry, new, Store::Protect)
+            });
+            ended(run, |()| Ending::Done)
+        }
+        PteStep::Read => ended(k.read(entry), Ending::Word),
+    })
+}
+
+/// Links tables down to the leaf table, as early and hotplug code does. With `sync`, `pgd_populate_kernel` and
+/// `p4d_populate_kernel` call the sync hook for the one address.
+fn populate_kernel<B: Backend, W: Drive>(k: &mut Kernel<B, W>, va: u64, sync: bool) -> Run<()> {
+    let mut table = k.open_root(INIT_MM);
+    while table.level != Level::Pte {
+        let level = table.level;
+        let index = k.geometry().index(level, va);
+        let entry = Entry::new(table.view(), index, va, INIT_MM);
+        if k.entry_none(entry)? {
+            if !k.alloc_below(entry, Zone::Low)? {
+                return Ok(());
+            }
+            if sync && level >= Level::P4d {
+                let walk = Walk { site: Site::PopulateKernel, mm: INIT_MM, start: va, end: va };
+                k.sync_if_modified(walk, ModMask::of(level))?;
+            }
+        }
+        table = k.open_below(entry)?;
+    }
+    Ok(())
+}
+
+/// The first and the last event of an operation.
+pub(super) fn op_event(kind: Kind, op: &Op, range: (u64, u64)) -> Event {
+    Event::of(kind).range(range.0, range.1).aux(op.code())
+}

@@ -1,0 +1,264 @@
+//! The watches of the drivers: one that keeps everything, one that keeps nothing.
+
+use super::execute::{OpError, OpResult, execute};
+use crate::backend::Backend;
+use crate::check::Checker;
+use crate::event::codes::Irq;
+use crate::event::{Counts, Event, Kind, Log};
+use crate::kernel::{Kernel, Watch};
+use crate::machine::{CpuId, KmapSlot, Machine, TaskId};
+use crate::scenario::{Injection, IrqKind, Op};
+use crate::stop::{Step, Stop};
+
+/// What operations leave for later ones.
+#[derive(Clone, Debug, Default)]
+pub struct Slots {
+    addresses: Vec<Option<u64>>,
+    kmaps: Vec<Option<KmapSlot>>,
+}
+
+impl Slots {
+    pub(super) fn set(&mut self, slot: u32, address: Option<u64>) {
+        let slot = slot as usize;
+        if self.addresses.len() <= slot {
+            self.addresses.resize(slot + 1, None);
+        }
+        self.addresses[slot] = address;
+    }
+
+    pub(super) fn get(&self, slot: u32) -> Option<u64> {
+        self.addresses.get(slot as usize).copied().flatten()
+    }
+
+    pub(super) fn set_kmap(&mut self, slot: u32, kmap: KmapSlot) {
+        let slot = slot as usize;
+        if self.kmaps.len() <= slot {
+            self.kmaps.resize(slot + 1, None);
+        }
+        self.kmaps[slot] = Some(kmap);
+    }
+
+    pub(super) fn take_kmap(&mut self, slot: u32) -> Option<KmapSlot> {
+        self.kmaps.get_mut(slot as usize).and_then(Option::take)
+    }
+}
+
+/// A watch that a runner can drive.
+pub trait Drive: Watch {
+    fn slots(&mut self) -> &mut Slots;
+}
+
+/// No event is made: operations run at full speed.
+#[derive(Debug, Default)]
+pub struct Quiet {
+    slots: Slots,
+}
+
+impl Watch for Quiet {
+    const WATCHES: bool = false;
+    const HOOKED: bool = false;
+
+    #[inline]
+    fn event(&mut self, _machine: &Machine, _event: &Event) -> bool {
+        false
+    }
+
+    fn hollow(&mut self) -> Quiet {
+        Quiet::default()
+    }
+
+    fn interrupted<B: Backend>(_kernel: &mut Kernel<B, Quiet>) -> Step {
+        Ok(())
+    }
+}
+
+impl Drive for Quiet {
+    fn slots(&mut self) -> &mut Slots {
+        &mut self.slots
+    }
+}
+
+/// The result of an injected operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Injected {
+    /// The operation that was interrupted.
+    pub op: u32,
+    /// Index of the injection in the program, and of the operation in it.
+    pub injection: u32,
+    pub step: u32,
+    pub result: OpResult,
+}
+
+/// Events are counted, logged and checked, and operations interrupted as a program says.
+#[derive(Debug, Default)]
+pub struct Full {
+    armed: bool,
+    pub(super) log: Option<Log>,
+    pub(super) counts: Counts,
+    pub(super) checker: Option<Checker>,
+    /// Events of this run.
+    pub(super) events: u64,
+    slots: Slots,
+    /// Injections of the running operation, with their index in the program.
+    waiting: Vec<(u32, Injection)>,
+    due: Option<usize>,
+    /// Own events of the running operation, and how many of each kind.
+    own: u32,
+    kinds: Vec<u32>,
+    /// Depth of injections being run: their events are not the operation's own.
+    depth: u32,
+    pub(super) injected: Vec<Injected>,
+    pub(super) error: Option<OpError>,
+}
+
+impl Full {
+    #[must_use]
+    pub fn new(log: bool) -> Full {
+        Full { log: log.then(Log::new), ..Full::default() }
+    }
+
+    pub(super) fn check(&mut self, checker: Checker) {
+        self.checker = Some(checker);
+    }
+
+    /// The next operation begins; these interrupt it.
+    pub(super) fn begin_op(&mut self, injections: Vec<(u32, Injection)>) {
+        self.waiting = injections;
+        self.own = 0;
+        self.kinds.clear();
+        if self.waiting.iter().any(|(_, i)| i.at.kind.is_some()) {
+            self.kinds.resize(256, 0);
+        }
+    }
+
+    /// Injections whose point did not come.
+    pub(super) fn end_op(&mut self) -> Vec<u32> {
+        self.waiting.drain(..).map(|(n, _)| n).collect()
+    }
+
+    fn find_due(&mut self, event: &Event) -> bool {
+        let own = self.own;
+        self.own += 1;
+        let nth = if self.kinds.is_empty() {
+            0
+        } else {
+            let seen = &mut self.kinds[usize::from(event.kind)];
+            *seen += 1;
+            *seen - 1
+        };
+        let name = event.kind().map_or("", Kind::name);
+        self.due = self.waiting.iter().position(|(_, i)| match (&i.at.event, &i.at.kind) {
+            (Some(at), _) => *at == own,
+            (None, Some(kind)) => kind == name && i.at.nth == nth,
+            (None, None) => own == 0,
+        });
+        self.due.is_some()
+    }
+}
+
+impl Watch for Full {
+    const WATCHES: bool = true;
+    const HOOKED: bool = true;
+
+    fn start(&mut self) {
+        self.armed = true;
+    }
+
+    #[inline]
+    fn event(&mut self, machine: &Machine, event: &Event) -> bool {
+        if !self.armed {
+            return false;
+        }
+        self.events += 1;
+        self.counts.add(event);
+        if let Some(log) = &mut self.log {
+            log.push(*event);
+        }
+        if let Some(checker) = &mut self.checker {
+            checker.see(machine, event);
+        }
+        if self.waiting.is_empty() || self.depth > 0 {
+            return false;
+        }
+        self.find_due(event)
+    }
+
+    fn hollow(&mut self) -> Full {
+        Full::default()
+    }
+
+    fn interrupted<B: Backend>(kernel: &mut Kernel<B, Full>) -> Step {
+        while let Some(due) = kernel.watch.due.take() {
+            let (index, injection) = kernel.watch.waiting.remove(due);
+            kernel.watch.depth += 1;
+            let done = inject(kernel, index, &injection);
+            kernel.watch.depth -= 1;
+            done?;
+            // Another injection may wait at the same point.
+            let own = kernel.watch.own - 1;
+            kernel.watch.due = kernel.watch.waiting.iter().position(|(_, i)| i.at.event == Some(own));
+        }
+        Ok(())
+    }
+}
+
+impl Drive for Full {
+    fn slots(&mut self) -> &mut Slots {
+        &mut self.slots
+    }
+}
+
+fn inject<B: Backend>(k: &mut Kernel<B, Full>, index: u32, injection: &Injection) -> Step {
+    let (cpu, task) = (k.cpu(), k.current());
+    if let Some(other) = injection.cpu {
+        k.run_on(CpuId(other));
+    }
+    if let Some(next) = injection.task {
+        k.switch_to(TaskId(next))?;
+    }
+    let irq = injection.irq.map(irq_of);
+    if let Some(irq) = irq {
+        k.irq_enter(irq)?;
+    }
+    let mut ended = Ok(());
+    for (step, op) in injection.ops.iter().enumerate() {
+        ended = inject_op(k, index, step as u32, op);
+        if ended.is_err() {
+            break;
+        }
+    }
+    match (irq, ended) {
+        (Some(irq), Ok(())) => k.irq_exit(irq)?,
+        (Some(_), Err(_)) => k.irq_abandon(),
+        (None, _) => {}
+    }
+    if ended.is_ok() && injection.task.is_some() {
+        k.switch_to(task)?;
+    }
+    if injection.cpu.is_some() {
+        k.run_on(cpu);
+    }
+    ended
+}
+
+fn inject_op<B: Backend>(k: &mut Kernel<B, Full>, injection: u32, step: u32, op: &Op) -> Step {
+    let op_index = k.op;
+    let result = match execute(k, op) {
+        Ok(result) => result,
+        Err(error) => {
+            k.watch.error.get_or_insert(error);
+            return Err(Stop::Abort);
+        }
+    };
+    let stop = result.stop();
+    k.watch.injected.push(Injected { op: op_index, injection, step, result });
+    stop.map_or(Ok(()), Err)
+}
+
+pub(super) const fn irq_of(kind: IrqKind) -> Irq {
+    match kind {
+        IrqKind::Hard => Irq::Hard,
+        IrqKind::Soft => Irq::Soft,
+        IrqKind::Nmi => Irq::Nmi,
+    }
+}

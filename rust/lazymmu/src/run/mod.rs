@@ -1,0 +1,11 @@
+//! Runs programs: one machine, one step function, a result for each operation.
+
+mod execute;
+mod full;
+mod runner;
+
+pub use execute::{Ending, OpError, OpResult};
+pub use full::{Full, Injected, Quiet};
+pub use runner::{
+    AnyRunner, BootError, Mode, Output, ProgramRunError, RunError, Runner, Spec, boot, op_name, run_program,
+};

@@ -1,0 +1,420 @@
+//! A machine that programs run on, whatever its backend.
+
+use std::sync::Arc;
+
+use super::execute::{Ending, OpError, OpResult, execute, known_task, op_event, range_of};
+use super::full::{Drive, Full, Injected, Quiet};
+use crate::backend::arm64::Arm64Backend;
+use crate::backend::x86_32::X86_32;
+use crate::backend::x86_64::X86_64;
+use crate::backend::xen_pv::XenPv;
+use crate::backend::{self, Backend, BackendError};
+use crate::check::{Checker, Finding};
+use crate::descriptor::AnyFormat;
+use crate::event::{Counts, Event, Kind};
+use crate::geometry::Layout;
+use crate::kernel::{Config, Kernel, Overrides, Setup, Translation};
+use crate::machine::{LazyMmuState, Machine, MmId, TaskId};
+use crate::modmask::ModMask;
+use crate::scenario::{Injection, Op, OpStep, Program};
+use crate::scheme::{self, OptionError, Options};
+use crate::stop::Stop;
+
+/// What is kept of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing but results: full speed.
+    Quiet,
+    /// Counts and findings.
+    Checked,
+    /// Counts, findings and every event.
+    Logged,
+}
+
+/// A machine that cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BootError {
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error("unknown scheme {name:?}: expected one of {}", .known.join(", "))]
+    Scheme { name: String, known: Vec<&'static str> },
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    #[error("{what} {index} does not exist: expected below {limit}")]
+    Setup { what: &'static str, index: u64, limit: u64 },
+    #[error("{what}: {value} is not between {low} and {high}")]
+    Limit { what: &'static str, value: u64, low: u64, high: u64 },
+    #[error("the machine stopped while booting: {0:?}")]
+    Stopped(Stop),
+}
+
+/// A program that cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    #[error("op {op}: {error}")]
+    Op { op: u32, error: OpError },
+    #[error("injection {injection}: op {op} does not exist: expected below {limit}")]
+    InjectionOp { injection: u32, op: u32, limit: u32 },
+    #[error("injection {injection}: unknown event kind {kind:?}")]
+    InjectionKind { injection: u32, kind: String },
+    #[error("injection {injection}: {what} {index} does not exist: expected below {limit}")]
+    Injection { injection: u32, what: &'static str, index: u64, limit: u64 },
+    #[error("injections need a mode that watches events")]
+    NeedsWatch,
+}
+
+/// What a run leaves behind.
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    pub results: Vec<OpResult>,
+    pub injected: Vec<Injected>,
+    /// Injections whose point never came.
+    pub missed: Vec<u32>,
+    pub events: Vec<Event>,
+    /// Events that happened, logged or not.
+    pub total: u64,
+    pub counts: Counts,
+    pub findings: Vec<Finding>,
+}
+
+/// A machine with its backend.
+#[derive(Debug)]
+pub struct Runner<B: Backend, W: Drive> {
+    kernel: Kernel<B, W>,
+}
+
+/// A machine of some backend.
+pub trait AnyRunner: Send + std::fmt::Debug {
+    /// Runs a program's operations. Its setup is not looked at: the machine exists.
+    fn run(&mut self, ops: &[OpStep], injections: &[Injection]) -> Result<Output, RunError>;
+    fn machine(&self) -> &Machine;
+    fn machine_mut(&mut self) -> &mut Machine;
+    fn format(&self) -> AnyFormat;
+    fn options(&self) -> &Options;
+    fn sync_mask(&self) -> ModMask;
+    fn translate(&self, mm: MmId, va: u64) -> Translation;
+    fn set_overrides(&mut self, overrides: Option<Arc<dyn Overrides>>);
+    /// Sets a task's counters, as a debugger would.
+    fn set_lazy(&mut self, task: TaskId, state: LazyMmuState);
+    /// Says which machine frame stands behind a guest frame; only a hypervisor's guest has such.
+    fn map_frame(&mut self, guest: u64, machine: u64);
+    fn set_ram_end(&mut self, end: u64);
+    /// Where the table is that a word at this level points to.
+    fn table_pa(&self, level: crate::geometry::Level, word: u64) -> u64;
+    /// The word that links the table at `pa` into init_mm.
+    fn table_word(&self, level: crate::geometry::Level, pa: u64) -> u64;
+    /// A copy that shares tables until one of both changes them.
+    fn snapshot(&mut self) -> Box<dyn AnyRunner>;
+}
+
+impl<B: Backend, W: Drive> Runner<B, W> {
+    #[must_use]
+    pub fn new(kernel: Kernel<B, W>) -> Self {
+        Runner { kernel }
+    }
+
+    pub fn kernel(&mut self) -> &mut Kernel<B, W> {
+        &mut self.kernel
+    }
+
+    /// One operation on its task, with its failures.
+    fn step(&mut self, index: u32, step: &OpStep) -> Result<OpResult, OpError> {
+        let k = &mut self.kernel;
+        k.op = index;
+        let task = known_task(k, step.task)?;
+        if k.machine.task(task).dead {
+            return Ok(OpResult { ending: Ending::NotRun });
+        }
+        let cpu = k.machine.task(task).cpu;
+        k.run_on(cpu);
+        if k.current() != task
+            && let Err(stop) = k.switch_to(task)
+        {
+            return Ok(stopped(k, stop));
+        }
+        k.machine.frames.fail_at(step.fail_alloc);
+        let range = range_of(k, &step.op);
+        if let Err(stop) = k.emit(op_event(Kind::OP, &step.op, range)) {
+            return Ok(stopped(k, stop));
+        }
+        let result = execute(k, &step.op)?;
+        k.machine.frames.fail_at(None);
+        if let Some(stop) = result.stop() {
+            return Ok(stopped(k, stop));
+        }
+        let (ret, calls, mask) = match result.ending {
+            Ending::Returned { ret, mask, calls } => (ret, calls, mask),
+            _ => (0, 0, ModMask::NONE),
+        };
+        let event = Event::of(Kind::OP_END).change(ret as u64, calls).aux(u32::from(mask.bits()));
+        match k.emit(event) {
+            Ok(()) => Ok(result),
+            Err(stop) => Ok(stopped(k, stop)),
+        }
+    }
+}
+
+/// What a stop does to the task that ran.
+fn stopped<B: Backend, W: Drive>(k: &mut Kernel<B, W>, stop: Stop) -> OpResult {
+    let task = k.current();
+    let ending = match stop {
+        Stop::Bug(code) => {
+            k.machine.task_mut(task).dead = true;
+            Ending::Died(code)
+        }
+        Stop::Abort => Ending::HookFailed,
+        Stop::Suspend => Ending::Suspended,
+    };
+    // Interrupts that were being handled die with it.
+    for cpu in &mut k.machine.cpus {
+        if cpu.current == task {
+            cpu.interrupts.clear();
+        }
+    }
+    k.machine.frames.fail_at(None);
+    k.run_on(k.cpu());
+    OpResult { ending }
+}
+
+fn check_injections(machine: &Machine, ops: usize, injections: &[Injection]) -> Result<(), RunError> {
+    for (n, injection) in injections.iter().enumerate() {
+        let n = n as u32;
+        if injection.at.op as usize >= ops {
+            return Err(RunError::InjectionOp { injection: n, op: injection.at.op, limit: ops as u32 });
+        }
+        if let Some(kind) = &injection.at.kind
+            && !Kind::ALL.iter().any(|k| k.name() == kind)
+        {
+            return Err(RunError::InjectionKind { injection: n, kind: kind.clone() });
+        }
+        let beyond = |what, index: Option<u64>, limit: usize| match index {
+            Some(index) if index >= limit as u64 => {
+                Err(RunError::Injection { injection: n, what, index, limit: limit as u64 })
+            }
+            _ => Ok(()),
+        };
+        beyond("CPU", injection.cpu.map(u64::from), machine.cpus.len())?;
+        beyond("task", injection.task.map(u64::from), machine.tasks.len())?;
+    }
+    Ok(())
+}
+
+impl<B: Backend> Runner<B, Full> {
+    fn run_full(&mut self, ops: &[OpStep], injections: &[Injection]) -> Result<Output, RunError> {
+        check_injections(&self.kernel.machine, ops.len(), injections)?;
+        let mut output = Output { results: Vec::with_capacity(ops.len()), ..Output::default() };
+        for (n, step) in ops.iter().enumerate() {
+            let index = n as u32;
+            let due = injections.iter().enumerate().filter(|(_, i)| i.at.op == index);
+            self.kernel.watch.begin_op(due.map(|(n, i)| (n as u32, i.clone())).collect());
+            let done = self.step(index, step);
+            output.missed.extend(self.kernel.watch.end_op());
+            let nested = self.kernel.watch.error.take();
+            match (done, nested) {
+                (Ok(result), None) => {
+                    output.results.push(result);
+                    if result.ending == Ending::HookFailed {
+                        break;
+                    }
+                }
+                (Err(error), _) | (Ok(_), Some(error)) => return Err(RunError::Op { op: index, error }),
+            }
+        }
+        let watch = &mut self.kernel.watch;
+        output.injected = std::mem::take(&mut watch.injected);
+        output.counts = std::mem::take(&mut watch.counts);
+        output.total = std::mem::take(&mut watch.events);
+        if let Some(log) = &mut watch.log {
+            output.events = std::mem::take(log).into_events();
+        }
+        if let Some(checker) = &mut watch.checker {
+            output.findings = checker.take_findings();
+        }
+        Ok(output)
+    }
+}
+
+impl<B: Backend> Runner<B, Quiet> {
+    fn run_quiet(&mut self, ops: &[OpStep], injections: &[Injection]) -> Result<Output, RunError> {
+        if !injections.is_empty() {
+            return Err(RunError::NeedsWatch);
+        }
+        let mut output = Output { results: Vec::with_capacity(ops.len()), ..Output::default() };
+        for (n, step) in ops.iter().enumerate() {
+            let result = self.step(n as u32, step).map_err(|error| RunError::Op { op: n as u32, error })?;
+            output.results.push(result);
+        }
+        Ok(output)
+    }
+}
+
+macro_rules! any_runner {
+    ($watch:ty, $run:ident, $snapshot:expr) => {
+        impl<B: XenOrNot> AnyRunner for Runner<B, $watch> {
+            fn run(&mut self, ops: &[OpStep], injections: &[Injection]) -> Result<Output, RunError> {
+                self.$run(ops, injections)
+            }
+
+            fn machine(&self) -> &Machine {
+                &self.kernel.machine
+            }
+
+            fn machine_mut(&mut self) -> &mut Machine {
+                &mut self.kernel.machine
+            }
+
+            fn format(&self) -> AnyFormat {
+                self.kernel.format().into()
+            }
+
+            fn options(&self) -> &Options {
+                &self.kernel.options
+            }
+
+            fn sync_mask(&self) -> ModMask {
+                B::sync_mask(&self.kernel)
+            }
+
+            fn translate(&self, mm: MmId, va: u64) -> Translation {
+                self.kernel.translate(mm, va)
+            }
+
+            fn set_overrides(&mut self, overrides: Option<Arc<dyn Overrides>>) {
+                self.kernel.set_overrides(overrides);
+            }
+
+            fn set_lazy(&mut self, task: TaskId, state: LazyMmuState) {
+                self.kernel.machine.task_mut(task).lazy = state;
+                self.kernel.run_on(self.kernel.cpu());
+            }
+
+            fn map_frame(&mut self, guest: u64, machine: u64) {
+                self.kernel.backend.map_frame(guest, machine);
+            }
+
+            fn set_ram_end(&mut self, end: u64) {
+                self.kernel.backend.set_ram_end(end);
+            }
+
+            fn table_pa(&self, level: crate::geometry::Level, word: u64) -> u64 {
+                B::table_pa(&self.kernel, level, word)
+            }
+
+            fn table_word(&self, level: crate::geometry::Level, pa: u64) -> u64 {
+                B::table_word(&self.kernel, level, pa, true)
+            }
+
+            fn snapshot(&mut self) -> Box<dyn AnyRunner> {
+                let kernel = self.kernel.snapshot($snapshot);
+                Box::new(Runner { kernel })
+            }
+        }
+    };
+}
+
+any_runner!(Full, run_full, Full::new(false));
+any_runner!(Quiet, run_quiet, Quiet::default());
+
+/// What only a hypervisor's guest has.
+trait XenOrNot: Backend {
+    fn map_frame(&mut self, _guest: u64, _machine: u64) {}
+    fn set_ram_end(&mut self, _end: u64) {}
+}
+
+impl XenOrNot for Arm64Backend {}
+impl XenOrNot for X86_64 {}
+impl XenOrNot for X86_32 {}
+impl XenOrNot for XenPv {
+    fn map_frame(&mut self, guest: u64, machine: u64) {
+        XenPv::map_frame(self, guest, machine);
+    }
+    fn set_ram_end(&mut self, end: u64) {
+        XenPv::set_ram_end(self, end);
+    }
+}
+
+/// Which machine to build.
+#[derive(Clone, Debug, Default)]
+pub struct Spec<'a> {
+    pub backend: &'a str,
+    /// `None`: the backend's default.
+    pub geometry: Option<&'a str>,
+    pub scheme: &'a str,
+    pub options: &'a [(String, String)],
+    /// Replaces parts of the geometry's address layout.
+    pub layout: Option<Layout>,
+}
+
+/// Builds a machine.
+pub fn boot(spec: &Spec<'_>, setup: &Setup, mode: Mode) -> Result<Box<dyn AnyRunner>, BootError> {
+    let info = backend::by_name(spec.backend)?;
+    let geometry = backend::geometry(info, spec.geometry)?;
+    let scheme = scheme::by_name(spec.scheme).ok_or_else(|| BootError::Scheme {
+        name: spec.scheme.to_owned(),
+        known: scheme::ALL.iter().map(|s| s.name()).collect(),
+    })?;
+    let mut options = scheme.options();
+    for (name, value) in spec.options {
+        options.set(name, value)?;
+    }
+    check_setup(setup)?;
+    let geometry = geometry.with_layout(spec.layout.unwrap_or(geometry.layout));
+    let config = Config { geometry, scheme, options };
+    match info.name {
+        "arm64" => build(&config, setup, Arm64Backend::new(&geometry, &options), mode),
+        "x86-64" => build(&config, setup, X86_64::new(&geometry, &options), mode),
+        "x86-32" => build(&config, setup, X86_32::new(&geometry, &options), mode),
+        _ => build(&config, setup, XenPv::new(&geometry, &options, usize::from(setup.cpus)), mode),
+    }
+}
+
+fn check_setup(setup: &Setup) -> Result<(), BootError> {
+    let limit = |what, value: u64, low, high| {
+        if value < low || value > high { Err(BootError::Limit { what, value, low, high }) } else { Ok(()) }
+    };
+    limit("cpus", u64::from(setup.cpus), 1, 16)?;
+    limit("mms", u64::from(setup.mms), 0, 4096)?;
+    limit("tasks", setup.tasks.len() as u64, 0, 4096)?;
+    for task in &setup.tasks {
+        if task.cpu >= setup.cpus {
+            return Err(BootError::Setup { what: "CPU", index: u64::from(task.cpu), limit: u64::from(setup.cpus) });
+        }
+        if task.mm > setup.mms {
+            return Err(BootError::Setup { what: "mm", index: u64::from(task.mm), limit: u64::from(setup.mms) + 1 });
+        }
+    }
+    Ok(())
+}
+
+fn build<B: XenOrNot>(config: &Config, setup: &Setup, backend: B, mode: Mode) -> Result<Box<dyn AnyRunner>, BootError> {
+    if mode == Mode::Quiet {
+        let kernel = Kernel::boot(config, setup, backend, Quiet::default()).map_err(BootError::Stopped)?;
+        return Ok(Box::new(Runner { kernel }));
+    }
+    let mut kernel =
+        Kernel::boot(config, setup, backend, Full::new(mode == Mode::Logged)).map_err(BootError::Stopped)?;
+    let laws = B::laws(&kernel);
+    kernel.watch.check(Checker::new(laws));
+    Ok(Box::new(Runner { kernel }))
+}
+
+/// Builds a machine, runs a program on it, and forgets it.
+pub fn run_program(spec: &Spec<'_>, program: &Program, mode: Mode) -> Result<Output, ProgramRunError> {
+    let mut machine = boot(spec, &program.setup(), mode)?;
+    Ok(machine.run(&program.ops, &program.injections)?)
+}
+
+/// Either half of [`run_program`] can fail.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProgramRunError {
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// The operation's name, as messages and lists have it.
+#[must_use]
+pub fn op_name(op: &Op) -> String {
+    Op::names().into_iter().find(|(code, _)| *code == op.code()).map_or_else(String::new, |(_, name)| name)
+}
