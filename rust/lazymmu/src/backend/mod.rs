@@ -11,9 +11,11 @@ use std::fmt;
 use crate::check::Laws;
 use crate::descriptor::{Format, Prot};
 use crate::event::codes::{Handler, Store};
+use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::kernel::{Barrier, Entry, Kernel, Watch};
-use crate::machine::{INIT_MM, MmId, TaskId};
+use crate::machine::{INIT_MM, Mm, MmId, TaskId};
+use crate::memory::{FrameError, Table, Zone};
 use crate::modmask::ModMask;
 use crate::scheme::{Hooks, Walk};
 use crate::stop::{Run, Step};
@@ -250,20 +252,36 @@ pub fn geometry(backend: &'static Info, name: Option<&str>) -> Result<&'static G
     })
 }
 
-/// A user address space with an empty root.
-pub(crate) fn new_root<B: Backend, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<MmId>> {
-    use crate::event::{Event, Kind};
+/// The page of a root table. `None`: no memory.
+pub(crate) fn alloc_root<B: Backend, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<Table>> {
     let level = k.geometry().root();
-    let mm = MmId(k.machine.mms.len() as u16);
-    let Ok(pa) = k.machine.frames.alloc(level, 0, crate::memory::Zone::Low) else {
-        k.emit(Event { mm: mm.0, ..Event::of(Kind::ALLOC_FAIL).at(level, 0, 0) })?;
-        return Ok(None);
-    };
-    let entries = k.geometry().entries(level);
-    let root = k.machine.memory.insert(pa, level, entries);
-    k.machine.mms.push(crate::machine::Mm { root: root.id, root_pa: pa });
-    if mm != INIT_MM {
-        k.emit(Event { mm: mm.0, addr: pa, ..Event::of(Kind::MM) })?;
+    match k.machine.frames.alloc(level, 0, Zone::Low) {
+        Ok(pa) => {
+            let entries = k.geometry().entries(level);
+            Ok(Some(k.machine.memory.insert(pa, level, entries)))
+        }
+        Err(error) => {
+            let injected = u32::from(error == FrameError::Injected);
+            k.emit(Event::of(Kind::ALLOC_FAIL).at(level, 0, 0).aux(injected))?;
+            Ok(None)
+        }
     }
-    Ok(Some(mm))
+}
+
+/// Adds an address space with this root.
+pub(crate) fn add_mm<B: Backend, W: Watch>(k: &mut Kernel<B, W>, root: &Table) -> Run<MmId> {
+    let mm = MmId(k.machine.mms.len() as u16);
+    k.machine.mms.push(Mm { root: root.id, root_pa: root.pa });
+    if mm != INIT_MM {
+        k.emit(Event { mm: mm.0, addr: root.pa, ..Event::of(Kind::MM) })?;
+    }
+    Ok(mm)
+}
+
+/// An address space with an empty root.
+pub(crate) fn new_root<B: Backend, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<MmId>> {
+    match alloc_root(k)? {
+        Some(root) => add_mm(k, &root).map(Some),
+        None => Ok(None),
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Not modelled: page-table isolation's second root, the LDT mapping, MTRRs that forbid a huge leaf.
 
-use super::{Backend, Info, new_root, x86};
+use super::{Backend, Info, add_mm, alloc_root, new_root, x86};
 use crate::check::Laws;
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
@@ -57,50 +57,60 @@ pub(super) fn boot<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>) -> 
 
 /// `pgd_alloc`: PAE preallocates all pmd pages, because the CPU caches the four root entries.
 pub(super) fn pgd_alloc<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<MmId>> {
-    let shared = shares_kernel_pmd(k.geometry(), &k.options);
-    let mut pmds = Vec::new();
+    let Some(root) = alloc_root(k)? else { return Ok(None) };
     let kernel = k.open_root(INIT_MM);
-    let root_level = kernel.level;
-    let boundary = k.geometry().index(root_level, k.geometry().layout.kernel_start);
-    let mm = MmId(k.machine.mms.len() as u16);
-    if root_level == Level::Pud {
-        for index in 0..if shared { boundary } else { kernel.len() } {
-            let va = index as u64 * k.geometry().size(Level::Pud);
-            match table(k, Level::Pmd, va, mm)? {
-                Some(pmd) => pmds.push(pmd),
-                None => return give_back(k, &pmds),
-            }
-        }
-    }
-    let Some(mm) = new_root(k)? else {
-        return give_back(k, &pmds);
-    };
-    let root = k.open_root(mm);
+    let shared = shares_kernel_pmd(k.geometry(), &k.options);
+    let boundary = k.geometry().index(root.level, k.geometry().layout.kernel_start);
     for index in boundary..root.len() {
         root.set(index, kernel.get(index));
     }
-    for (index, pmd) in pmds.iter().enumerate() {
-        if index >= boundary {
-            let pa = B::table_pa(k, root_level, kernel.get(index));
-            if let Some(id) = k.machine.memory.at(pa) {
-                for n in 0..pmd.len() {
-                    pmd.set(n, k.machine.memory.word(id, n));
-                }
-            }
+    if root.level == Level::Pud {
+        let own = if shared { boundary } else { root.len() };
+        if !prepopulate_pmds(k, &root, own, boundary)? {
+            k.machine.memory.remove(root.id);
+            k.machine.frames.free(root.pa);
+            return Ok(None);
         }
-        root.set(index, B::table_word(k, root_level, pmd.pa, false));
     }
+    let mm = add_mm(k, &root)?;
     if !shared {
         k.machine.pgd_list.insert(0, mm);
     }
     Ok(Some(mm))
 }
 
-fn give_back<B: Backend, W: Watch>(k: &mut Kernel<B, W>, pmds: &[Table]) -> Run<Option<MmId>> {
-    for pmd in pmds {
-        k.free_table(pmd.pa, 0)?;
+/// The process's own pmd pages; those of the kernel half start as copies of init_mm's.
+fn prepopulate_pmds<B: Backend<Format = X86>, W: Watch>(
+    k: &mut Kernel<B, W>,
+    root: &Table,
+    own: usize,
+    boundary: usize,
+) -> Run<bool> {
+    let mm = MmId(k.machine.mms.len() as u16);
+    let mut pmds: Vec<Table> = Vec::new();
+    for index in 0..own {
+        let va = index as u64 * k.geometry().size(Level::Pud);
+        match table(k, Level::Pmd, va, mm)? {
+            Some(pmd) => pmds.push(pmd),
+            None => {
+                for pmd in pmds {
+                    k.free_table(pmd.pa, 0)?;
+                }
+                return Ok(false);
+            }
+        }
     }
-    Ok(None)
+    for (index, pmd) in pmds.iter().enumerate() {
+        if index >= boundary
+            && let Some(kernel) = k.machine.memory.at(B::table_pa(k, Level::Pud, root.get(index)))
+        {
+            for n in 0..pmd.len() {
+                pmd.set(n, k.machine.memory.word(kernel, n));
+            }
+        }
+        root.set(index, B::table_word(k, Level::Pud, pmd.pa, false));
+    }
+    Ok(true)
 }
 
 /// `SHARED_KERNEL_PMD`.

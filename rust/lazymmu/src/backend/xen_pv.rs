@@ -56,7 +56,8 @@ impl XenPv {
     #[must_use]
     pub fn new(geometry: &Geometry, options: &Options, cpus: usize) -> XenPv {
         XenPv {
-            format: x86::format(geometry, options),
+            // The hypervisor keeps PGE to itself.
+            format: X86 { global: false, ..x86::format(geometry, options) },
             lazy: vec![Lazy::default(); cpus.max(1)],
             queues: vec![Queue::default(); cpus.max(1)],
             p2m: FxHashMap::default(),

@@ -272,15 +272,7 @@ impl Track {
             Kind::WALK_END => {
                 let at = self.walks.iter().rposition(|w| w.task == event.task && w.context == event.context);
                 if let Some(at) = at {
-                    let walk = self.walks.remove(at);
-                    // What the inner function did, the outer one did.
-                    if let Some(outer) =
-                        self.walks.iter_mut().rev().find(|w| w.task == event.task && w.context == event.context)
-                    {
-                        outer.since_sync = walk.since_sync;
-                        outer.sync_queued |= walk.sync_queued;
-                        outer.synced = hull(outer.synced, walk.synced);
-                    }
+                    self.walks.remove(at);
                 }
             }
             Kind::BUG => {

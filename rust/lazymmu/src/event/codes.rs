@@ -16,6 +16,12 @@ macro_rules! codes {
                 match self { $($name::$variant => $text,)* }
             }
 
+            /// Every value as number and text.
+            #[must_use]
+            pub fn table() -> Vec<(u32, &'static str)> {
+                Self::ALL.iter().map(|(value, text)| (*value as u32, *text)).collect()
+            }
+
             #[must_use]
             pub const fn from_code(code: u32) -> Option<$name> {
                 match code { $($code => Some($name::$variant),)* _ => None }
@@ -197,4 +203,24 @@ codes! {
         Preemptible = 10 "xen_mc_flush: preemptible",
         KunmapOrder = 11 "kunmap_local: not the last slot",
     }
+}
+
+/// Every vocabulary by name.
+#[must_use]
+pub fn vocabularies() -> Vec<(&'static str, Vec<(u32, &'static str)>)> {
+    vec![
+        ("context", Context::table()),
+        ("store", Store::table()),
+        ("tlbi", Tlbi::table()),
+        ("flush reason", FlushReason::table()),
+        ("hypercall", Hypercall::table()),
+        ("site", Site::table()),
+        ("access", Access::table()),
+        ("outcome", Outcome::table()),
+        ("handler", Handler::table()),
+        ("resched", Resched::table()),
+        ("irq", Irq::table()),
+        ("warning", Warning::table()),
+        ("bug", BugCode::table()),
+    ]
 }
