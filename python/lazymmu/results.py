@@ -1,0 +1,120 @@
+"""What a run returns: the same types from the Rust core and from the Python reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+EVENT_FIELDS = ("kind", "level", "cpu", "context", "task", "mm", "op", "aux", "va", "addr", "old", "new")
+"""Fields of an event, in the order of the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hazard:
+    """One finding of the checker.
+
+    ``event`` is the index of the event at which it was found, ``level`` a level number or 0, ``count`` how often the same
+    was found in this operation.
+    """
+
+    code: str
+    severity: str
+    rule: str
+    event: int
+    op: int
+    cpu: int
+    task: int
+    va: int
+    level: int
+    message: str
+    count: int = 1
+
+    LEVELS = ("-", "pte", "pmd", "pud", "p4d", "pgd")
+
+    def __str__(self) -> str:
+        times = f" ({self.count} times)" if self.count > 1 else ""
+        return (
+            f"{self.code} {self.severity} cpu{self.cpu} {self.va:#x} {self.LEVELS[self.level]} "
+            f"event {self.event}: {self.rule}: {self.message}{times}"
+        )
+
+    def key(self) -> tuple[str, str, int, int, int, int, int, int, int]:
+        """Everything but the wording, for comparison between implementations."""
+        return (
+            self.code,
+            self.severity,
+            self.event,
+            self.op,
+            self.cpu,
+            self.task,
+            self.va,
+            self.level,
+            self.count,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one operation ended.
+
+    ``ending`` is one of ``done`` (a void function returned), ``returned`` (``ret``, ``mask`` and, for apply, ``calls``),
+    ``address`` (``value``; None is NULL), ``created`` (``value``: a task or an mm), ``accessed`` (``outcome``, ``pa``), ``word``
+    (``value``), ``died`` (``bug``: a bug code), ``hook-failed``, ``not-run`` (the task was dead).
+    """
+
+    ending: str
+    ret: int = 0
+    mask: int = 0
+    calls: int = 0
+    value: int | None = None
+    outcome: str = ""
+    pa: int = 0
+    bug: int = 0
+
+    def summary(self) -> int | str | None:
+        """The result as JSON shows it: a number, a hex address or a word, a text, or None for a void function."""
+        match self.ending:
+            case "done":
+                return None
+            case "returned":
+                return self.ret
+            case "address" | "word":
+                return None if self.value is None else hex(self.value)
+            case "created":
+                return self.value
+            case "accessed":
+                return self.outcome if self.outcome not in ("ok", "repaired") else f"{self.outcome} {self.pa:#x}"
+            case "died":
+                return f"died {self.bug}"
+            case other:
+                return other
+
+
+@dataclass(slots=True)
+class Run:
+    """A run of a program.
+
+    ``events`` is a NumPy structured array (core) or a list of tuples (reference) with the fields `EVENT_FIELDS`.
+    """
+
+    results: list[Result]
+    injected: list[tuple[int, int, int, Result]] = field(default_factory=list)
+    """Results of injected operations: interrupted op, injection, step, result."""
+    missed: list[int] = field(default_factory=list)
+    """Injections whose point did not come."""
+    events: Any = ()
+    total: int = 0
+    """Events that happened, logged or not."""
+    counts: dict[str, int] = field(default_factory=dict)
+    hazards: Sequence[Hazard] = ()
+
+    @property
+    def ok(self) -> bool:
+        """No finding breaks a legal machine."""
+        return not any(h.severity == "breaks" for h in self.hazards)
+
+    @property
+    def strict_ok(self) -> bool:
+        """Neither breaks nor violated contracts."""
+        return not any(h.severity in ("breaks", "contract") for h in self.hazards)
