@@ -1,1 +1,23 @@
+//! Python bindings: what the module `lazymmu._native` exports.
 
+mod arrays;
+mod errors;
+mod hooks;
+mod lists;
+mod machine;
+mod program;
+
+#[pyo3::pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::hooks::{Entry, Kernel, Walk};
+    #[pymodule_export]
+    use super::lists::{
+        backends, build_profile, codes, event_kinds, geometries, hazards, operations, options, protections, schemes,
+        version,
+    };
+    #[pymodule_export]
+    use super::machine::{Machine, RawRun};
+    #[pymodule_export]
+    use super::program::Program;
+}

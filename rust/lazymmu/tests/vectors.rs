@@ -38,8 +38,8 @@ fn last(spec: &Spec<'_>, ops: Vec<Op>) -> Output {
     let program = Program { cpus: 2, mms: 1, ..Program::of(ops) };
     let mut machine = boot(spec, &program.setup(), Mode::Logged).unwrap();
     let (tail, head) = program.ops.split_last().unwrap();
-    machine.run(head, &[]).unwrap();
-    machine.run(std::slice::from_ref(tail), &[]).unwrap()
+    machine.run(head, &[], &mut || true).unwrap();
+    machine.run(std::slice::from_ref(tail), &[], &mut || true).unwrap()
 }
 
 fn ret(output: &Output) -> (i64, u8) {
@@ -309,7 +309,7 @@ fn a_deferred_kmap_of_a_user_table() {
         let mut program = Program::of([apply(1, 0x1000_0000, 1, PteFnKind::Set, true)]);
         program.mms = 1;
         let mut machine = boot(&spec, &program.setup(), Mode::Logged).unwrap();
-        let output = machine.run(&program.ops, &[]).unwrap();
+        let output = machine.run(&program.ops, &[], &mut || true).unwrap();
         codes(&output, Severity::Breaks)
     };
     assert!(user("true").contains(&"H3"), "the link of the table is queued");

@@ -394,9 +394,11 @@ impl Backend for Arm64Backend {
         k.emit(Event::of(Kind::DSB).aux(DSB_ISH))
     }
 
-    /// Kernel addresses are looked up in init_mm's tables (TTBR1).
-    fn translating_mm<W: Watch>(k: &Kernel<Self, W>, va: u64) -> MmId {
-        if k.geometry().is_kernel(va) { INIT_MM } else { k.machine.cpu(k.cpu()).active_mm }
+    /// Kernel addresses are looked up in init_mm's tables (TTBR1), others in the process's; a kernel thread that borrows
+    /// none has the empty `reserved_pg_dir` loaded.
+    #[inline]
+    fn root_for<W: Watch>(k: &Kernel<Self, W>, mm: MmId, va: u64) -> Option<MmId> {
+        if k.geometry().is_kernel(va) { Some(INIT_MM) } else { (mm != INIT_MM).then_some(mm) }
     }
 
     fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {

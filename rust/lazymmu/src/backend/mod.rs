@@ -23,7 +23,7 @@ use crate::stop::{Run, Step};
 /// One architecture's half of the kernel.
 ///
 /// Functions take the running kernel instead of `self`: the backend is one of its parts.
-pub trait Backend: Clone + fmt::Debug + Send + Sized + 'static {
+pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     type Format: Format;
 
     fn format(&self) -> Self::Format;
@@ -193,9 +193,10 @@ pub trait Backend: Clone + fmt::Debug + Send + Sized + 'static {
     /// A task has been copied from its parent.
     fn forked<W: Watch>(_k: &mut Kernel<Self, W>, _child: TaskId) {}
 
-    /// In whose tables the executing CPU looks the address up.
-    fn translating_mm<W: Watch>(k: &Kernel<Self, W>, _va: u64) -> MmId {
-        k.machine.cpu(k.cpu()).active_mm
+    /// In whose tables a CPU that has loaded `mm` looks an address up; `None`: in an empty root.
+    #[inline]
+    fn root_for<W: Watch>(_k: &Kernel<Self, W>, mm: MmId, _va: u64) -> Option<MmId> {
+        Some(mm)
     }
     /// Who would repair a fault at this kernel address.
     fn kernel_fault_handler<W: Watch>(_k: &Kernel<Self, W>, _va: u64) -> Handler {

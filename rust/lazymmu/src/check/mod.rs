@@ -53,7 +53,7 @@ pub struct Info {
 }
 
 /// One rule at work.
-pub trait Rule: fmt::Debug + Send {
+pub trait Rule: fmt::Debug + Send + Sync {
     fn info(&self) -> &'static Info;
     /// The kinds of events it wants to see.
     fn kinds(&self) -> &'static [Kind];

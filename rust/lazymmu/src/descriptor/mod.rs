@@ -35,6 +35,24 @@ pub enum MemoryType {
     Reserved,
 }
 
+impl MemoryType {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            MemoryType::Normal => "normal",
+            MemoryType::WriteThrough => "write-through",
+            MemoryType::WriteCombining => "write-combining",
+            MemoryType::UncachedMinus => "uncached-minus",
+            MemoryType::Uncached => "uncached",
+            MemoryType::WriteProtected => "write-protected",
+            MemoryType::DeviceNGnRnE => "device-nGnRnE",
+            MemoryType::DeviceNGnRE => "device-nGnRE",
+            MemoryType::NormalTagged => "normal-tagged",
+            MemoryType::Reserved => "reserved",
+        }
+    }
+}
+
 /// What a leaf entry grants, as hardware would read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Attributes {

@@ -1,5 +1,7 @@
 //! What a CPU finds at a virtual address, from the words in memory.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::{Kernel, Watch};
 use crate::backend::Backend;
 use crate::descriptor::Format;
@@ -7,6 +9,7 @@ use crate::event::codes::{Access, BugCode, Handler, Outcome};
 use crate::event::{Event, Kind};
 use crate::geometry::Level;
 use crate::machine::MmId;
+use crate::memory::TableId;
 use crate::stop::{Run, Step};
 
 /// The result of a hardware walk.
@@ -25,29 +28,118 @@ pub struct AccessResult {
     pub pa: u64,
 }
 
+/// What many addresses translate to, in columns. Where the level is 0 there is no translation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Translations {
+    pub pa: Vec<u64>,
+    pub level: Vec<u8>,
+    pub word: Vec<u64>,
+}
+
+impl Translations {
+    fn with_capacity(n: usize) -> Translations {
+        Translations { pa: Vec::with_capacity(n), level: Vec::with_capacity(n), word: Vec::with_capacity(n) }
+    }
+
+    #[inline]
+    fn push(&mut self, found: Translation) {
+        let (pa, level, word) = match found {
+            Translation::Leaf { level, word, pa } => (pa, level.number(), word),
+            Translation::Fault { .. } => (0, 0, 0),
+        };
+        self.pa.push(pa);
+        self.level.push(level);
+        self.word.push(word);
+    }
+}
+
+/// A leaf table found before, and the addresses (without offset and last index) for which it was.
+#[derive(Clone, Copy)]
+struct Found<'m> {
+    key: u64,
+    words: &'m [AtomicU64],
+}
+
+/// Leaf tables that a batch of translations remembers, at most.
+const REMEMBERED: usize = 4096;
+
 impl<B: Backend, W: Watch> Kernel<B, W> {
     /// Walks the tables of an address space as hardware does: words in memory, nothing else.
     #[must_use]
     pub fn translate(&self, mm: MmId, va: u64) -> Translation {
+        let geometry = &self.machine.geometry;
+        match B::root_for(self, mm, va) {
+            Some(mm) if geometry.canonical(va) == va => match self.descend(mm, va) {
+                Ok(table) => self.leaf(self.machine.memory.words(table), va),
+                Err(found) => found,
+            },
+            _ => Translation::Fault { level: geometry.root(), word: 0 },
+        }
+    }
+
+    /// The same for many addresses. The tables do not change meanwhile, so a leaf table is looked for once.
+    #[must_use]
+    pub fn translate_many(&self, mm: MmId, vas: &[u64]) -> Translations {
+        let shift = self.machine.geometry.shift(Level::Pmd);
+        let slots = vas.len().next_power_of_two().min(REMEMBERED);
+        let mut remembered = vec![Found { key: u64::MAX, words: &[] }; slots];
+        let mut out = Translations::with_capacity(vas.len());
+        for &va in vas {
+            // The two upper parts of the key differ between halves and areas; the sum spreads them.
+            let key = va >> shift;
+            let slot = &mut remembered[(key ^ (key >> 12)) as usize & (slots - 1)];
+            if slot.key != key {
+                let geometry = &self.machine.geometry;
+                let found = match B::root_for(self, mm, va) {
+                    Some(mm) if geometry.canonical(va) == va => self.descend(mm, va),
+                    _ => Err(Translation::Fault { level: geometry.root(), word: 0 }),
+                };
+                match found {
+                    Ok(table) => *slot = Found { key, words: self.machine.memory.words(table) },
+                    Err(found) => {
+                        out.push(found);
+                        continue;
+                    }
+                }
+            }
+            out.push(self.leaf(slot.words, va));
+        }
+        out
+    }
+
+    /// The leaf table for an address, or the translation that ends above it.
+    fn descend(&self, mm: MmId, va: u64) -> Result<TableId, Translation> {
         let memory = &self.machine.memory;
         let geometry = &self.machine.geometry;
         let mut id = self.machine.root(mm);
         loop {
             let level = memory.level(id);
+            if level == Level::Pte {
+                return Ok(id);
+            }
             let word = memory.word(id, geometry.index(level, va));
             if !self.format().valid(word) {
-                return Translation::Fault { level, word };
+                return Err(Translation::Fault { level, word });
             }
-            if level == Level::Pte || self.format().leaf(level, word) {
+            if self.format().leaf(level, word) {
                 let offset = va & (geometry.size(level) - 1);
                 let pa = B::leaf_pa(self, level, word) + offset;
-                return Translation::Leaf { level, word, pa };
+                return Err(Translation::Leaf { level, word, pa });
             }
-            match memory.at(B::table_pa(self, level, word)) {
-                Some(below) => id = below,
-                None => return Translation::Fault { level, word },
-            }
+            id = memory.at(B::table_pa(self, level, word)).ok_or(Translation::Fault { level, word })?;
         }
+    }
+
+    #[inline]
+    fn leaf(&self, words: &[AtomicU64], va: u64) -> Translation {
+        let geometry = &self.machine.geometry;
+        let level = Level::Pte;
+        let word = words[geometry.index(level, va)].load(Ordering::Relaxed);
+        if !self.format().valid(word) {
+            return Translation::Fault { level, word };
+        }
+        let pa = B::leaf_pa(self, level, word) + (va & (geometry.page_size() - 1));
+        Translation::Leaf { level, word, pa }
     }
 
     /// Whether the leaf allows the access.
@@ -64,9 +156,10 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// The executing CPU uses an address. A kernel fault that the architecture repairs is repaired and tried again.
     pub fn access(&mut self, va: u64, access: Access) -> Run<AccessResult> {
-        let mm = B::translating_mm(self, va);
+        let loaded = self.machine.cpu(self.cpu()).active_mm;
+        let mm = B::root_for(self, loaded, va).unwrap_or(loaded);
         let mut handler = Handler::Nobody;
-        let found = match self.translate(mm, va) {
+        let found = match self.translate(loaded, va) {
             Translation::Fault { level, word } => {
                 handler =
                     if self.geometry().is_kernel(va) { B::kernel_fault_handler(self, va) } else { Handler::Nobody };
@@ -77,7 +170,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                     Translation::Fault { level, word }
                 } else {
                     B::repair_kernel_fault(self, va)?;
-                    self.translate(mm, va)
+                    self.translate(loaded, va)
                 }
             }
             found @ Translation::Leaf { .. } => found,

@@ -110,7 +110,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `arch_enter_lazy_mmu_mode`.
     pub(crate) fn arch_enter(&mut self) -> Step {
         if W::HOOKED && self.overridden(Hook::Enter) {
-            return self.call_simple(Hook::Enter);
+            return self.call_lazy(Hook::Enter, Kind::ENTER);
         }
         B::lazy_enter(self)
     }
@@ -118,7 +118,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `arch_leave_lazy_mmu_mode`.
     pub(crate) fn arch_leave(&mut self) -> Step {
         if W::HOOKED && self.overridden(Hook::Leave) {
-            return self.call_simple(Hook::Leave);
+            return self.call_lazy(Hook::Leave, Kind::LEAVE);
         }
         B::lazy_leave(self)
     }
@@ -126,7 +126,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `arch_flush_lazy_mmu_mode`.
     pub(crate) fn arch_flush(&mut self) -> Step {
         if W::HOOKED && self.overridden(Hook::Flush) {
-            return self.call_simple(Hook::Flush);
+            return self.call_lazy(Hook::Flush, Kind::LAZY_FLUSH);
         }
         B::lazy_flush(self)
     }
@@ -158,40 +158,26 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `arch_sync_kernel_mappings`.
     pub(crate) fn arch_sync(&mut self, walk: Walk, mask: ModMask) -> Step {
-        if W::HOOKED && self.overridden(Hook::Sync) {
-            return self.call_walk(Hook::Sync, walk, mask);
-        }
-        self.native_sync(walk, mask)
-    }
-
-    pub(crate) fn native_sync(&mut self, walk: Walk, mask: ModMask) -> Step {
         let aux = walk.site as u32 | u32::from(mask.bits()) << 8;
         self.emit(Event::of(Kind::SYNC).range(walk.start, walk.end).aux(aux))?;
-        let copied = B::sync_kernel_mappings(self, walk.start, walk.end)?;
+        let copied = if W::HOOKED && self.overridden(Hook::Sync) {
+            self.call_walk(Hook::Sync, walk, mask)?
+        } else {
+            B::sync_kernel_mappings(self, walk.start, walk.end)?
+        };
         self.emit(Event { old: copied, ..Event::of(Kind::SYNC_END).range(walk.start, walk.end) })
-    }
-
-    pub(crate) fn native_begin(&mut self, walk: Walk) -> Step {
-        self.emit(Event { mm: walk.mm.0, ..Event::of(Kind::BEGIN).range(walk.start, walk.end).aux(walk.site as u32) })?;
-        B::begin(self, walk)
-    }
-
-    pub(crate) fn native_end(&mut self, walk: Walk, mask: ModMask) -> Step {
-        let aux = walk.site as u32 | u32::from(mask.bits()) << 8;
-        B::end(self, walk, mask)?;
-        self.emit(Event { mm: walk.mm.0, ..Event::of(Kind::END).range(walk.start, walk.end).aux(aux) })
     }
 
     pub(crate) fn walk_begin(&mut self, walk: Walk) -> Step {
         if W::HOOKED && self.overridden(Hook::WalkBegin) {
-            return self.call_walk(Hook::WalkBegin, walk, ModMask::NONE);
+            return self.call_walk(Hook::WalkBegin, walk, ModMask::NONE).map(|_| ());
         }
         self.scheme.walk_begin(self, walk)
     }
 
     pub(crate) fn walk_end(&mut self, walk: Walk, mask: ModMask) -> Step {
         if W::HOOKED && self.overridden(Hook::WalkEnd) {
-            return self.call_walk(Hook::WalkEnd, walk, mask);
+            return self.call_walk(Hook::WalkEnd, walk, mask).map(|_| ());
         }
         self.scheme.walk_end(self, walk, mask)
     }
@@ -215,17 +201,21 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
 impl<B: Backend, W: Watch> Hooks for Kernel<B, W> {
     fn begin(&mut self, walk: Walk) -> Step {
+        self.emit(Event { mm: walk.mm.0, ..Event::of(Kind::BEGIN).range(walk.start, walk.end).aux(walk.site as u32) })?;
         if W::HOOKED && self.overridden(Hook::Begin) {
-            return self.call_walk(Hook::Begin, walk, ModMask::NONE);
+            return self.call_walk(Hook::Begin, walk, ModMask::NONE).map(|_| ());
         }
-        self.native_begin(walk)
+        B::begin(self, walk)
     }
 
     fn end(&mut self, walk: Walk, mask: ModMask) -> Step {
         if W::HOOKED && self.overridden(Hook::End) {
-            return self.call_walk(Hook::End, walk, mask);
+            self.call_walk(Hook::End, walk, mask)?;
+        } else {
+            B::end(self, walk, mask)?;
         }
-        self.native_end(walk, mask)
+        let aux = walk.site as u32 | u32::from(mask.bits()) << 8;
+        self.emit(Event { mm: walk.mm.0, ..Event::of(Kind::END).range(walk.start, walk.end).aux(aux) })
     }
 
     fn sync_if_modified(&mut self, walk: Walk, mask: ModMask) -> Step {

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-pub use access::{AccessResult, Translation};
-pub use overrides::{Call, Hook, HookSet, Host, HostHandle, Overrides, OwnedEntry};
+pub use access::{AccessResult, Translation, Translations};
+pub use overrides::{Call, Generic, Hook, HookSet, Host, HostHandle, Overrides, OwnedEntry, Place};
 pub use watch::{Silent, Watch};
 
 use crate::backend::Backend;
@@ -135,6 +135,8 @@ pub struct Kernel<B: Backend, W: Watch> {
     format: B::Format,
     /// What a store that needs a barrier does about it; see [`Backend::barrier`].
     barrier: Barrier,
+    /// A replaced enter, leave or flush called the native one.
+    native_lazy: bool,
 }
 
 /// What becomes of the barrier behind a store that needs one.
@@ -171,6 +173,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             who: Who { cpu: 0, context: Context::Task, task: 0 },
             format,
             barrier: Barrier::Now,
+            native_lazy: false,
         };
         B::boot(&mut kernel)?;
         for _ in 0..setup.mms {
@@ -213,6 +216,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             who: self.who,
             format: self.format,
             barrier: self.barrier,
+            native_lazy: false,
         }
     }
 

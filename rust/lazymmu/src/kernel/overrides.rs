@@ -11,11 +11,11 @@ use crate::backend::Backend;
 use crate::event::codes::{BugCode, Site, Store};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
-use crate::machine::{KmapSlot, MmId, Task};
+use crate::machine::{KmapSlot, MmId, Task, TaskId, ThreadFlags};
 use crate::memory::TableId;
 use crate::modmask::ModMask;
 use crate::scheme::{Hooks, Options, Walk};
-use crate::stop::{Run, Step};
+use crate::stop::{Run, Step, Stop};
 
 macro_rules! hooks {
     ($($name:ident = $text:literal,)*) => {
@@ -27,6 +27,11 @@ macro_rules! hooks {
         impl Hook {
             /// Every hook with the name of the method that replaces it.
             pub const ALL: &'static [(Hook, &'static str)] = &[$((Hook::$name, $text),)*];
+
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Hook::$name => $text,)* }
+            }
         }
     };
 }
@@ -129,32 +134,61 @@ impl Call {
     }
 }
 
+/// Where a run is, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub op: u32,
+    pub cpu: u8,
+    /// Events seen so far.
+    pub event: u64,
+}
+
+/// What user code can ask generic code to do: hooks that are replaced are called replaced.
+#[derive(Clone, Copy, Debug)]
+pub enum Generic {
+    Begin(Walk),
+    End(Walk, ModMask),
+    /// `arch_sync_kernel_mappings`, if the mask meets the sync mask.
+    Sync(Walk, ModMask),
+    Enable,
+    Disable,
+    Flush,
+    Pause,
+    Resume,
+    SetPte(OwnedEntry, u64, Store),
+    PteClear(OwnedEntry),
+    FlushTlbKernelRange(u64, u64),
+}
+
 /// What user code can do with the machine during a call.
-pub trait Host: Send {
+pub trait Host: Send + Sync {
     fn geometry(&self) -> &Geometry;
     fn options(&self) -> &Options;
     /// The running task.
-    fn task(&self) -> &Task;
+    fn task(&self) -> (TaskId, &Task);
     fn in_interrupt(&self) -> bool;
-    /// Operation and CPU, for messages.
-    fn place(&self) -> (u32, u8);
-    /// What the replaced hook would have done. Values are those of `ptep_get_and_clear` and `kmap`.
+    fn place(&self) -> Place;
+    /// What the replaced hook would have done. Values are those of `ptep_get_and_clear`, `kmap` and `sync`.
     fn native(&mut self, call: &Call) -> Run<u64>;
+    fn generic(&mut self, call: &Generic) -> Step;
     fn read(&mut self, entry: &OwnedEntry) -> Run<u64>;
     /// A plain store, with no barrier.
     fn store(&mut self, entry: &OwnedEntry, word: u64, why: Store) -> Step;
     /// Whether the word is a valid kernel mapping in this format.
     fn valid_kernel(&self, word: u64) -> bool;
     fn sync_mask(&self) -> ModMask;
-    /// `DSB ISHST; ISB` or what the backend has for it.
+    /// The physical address of a root table.
+    fn root_of(&self, mm: MmId) -> Option<u64>;
+    /// `DSB ISHST; ISB`, or the event of it where the architecture has none.
     fn barrier(&mut self) -> Step;
-    /// Notes that a barrier is left for later.
-    fn defer(&mut self) -> Step;
-    fn sync(&mut self, walk: Walk, mask: ModMask) -> Step;
+    /// Changes the running task's thread flags.
+    fn set_flags(&mut self, flags: ThreadFlags);
+    /// Leaves a barrier for later: sets the flags, and says so if that changes something or happens in an interrupt.
+    fn defer(&mut self, flags: ThreadFlags) -> Step;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
-/// The machine, lent to user code.
+/// The machine, lent out.
 pub struct HostHandle(pub Box<dyn Host>);
 
 impl fmt::Debug for HostHandle {
@@ -167,8 +201,8 @@ impl fmt::Debug for HostHandle {
 pub trait Overrides: fmt::Debug + Send + Sync {
     fn hooks(&self) -> HookSet;
     /// Runs the user's code; the handle comes back with the machine as the code left it. `Err` keeps the user's error
-    /// and stops the operation.
-    fn call(&self, host: HostHandle, call: &Call) -> (HostHandle, Run<u64>);
+    /// and stops the operation. An implementation that loses the handle loses the machine.
+    fn call(&self, host: HostHandle, call: &Call) -> (Option<HostHandle>, Run<u64>);
 }
 
 impl<B: Backend, W: Watch> Kernel<B, W> {
@@ -184,10 +218,13 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let hollow = self.hollow();
         let kernel = std::mem::replace(self, hollow);
         let (handle, result) = overrides.call(HostHandle(Box::new(kernel)), call);
-        if let Ok(kernel) = handle.0.into_any().downcast::<Self>() {
-            *self = *kernel;
+        match handle.map(|handle| handle.0.into_any().downcast::<Self>()) {
+            Some(Ok(kernel)) => {
+                *self = *kernel;
+                result
+            }
+            _ => Err(Stop::Abort),
         }
-        result
     }
 
     /// A kernel with nothing in it, which stands in while the real one is lent out.
@@ -204,12 +241,19 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             who: self.who,
             format: self.format,
             barrier: self.barrier,
+            native_lazy: false,
         }
     }
 
     /// Works on an entry that user code named.
     fn at<T>(&mut self, entry: &OwnedEntry, act: impl FnOnce(&mut Self, Entry<'_>) -> Run<T>) -> Run<T> {
-        let table = self.machine.memory.open(entry.table);
+        let memory = &mut self.machine.memory;
+        let there = memory.at(entry.table_pa) == Some(entry.table) && entry.index < memory.entries(entry.table);
+        if !there {
+            // The table was freed since the user's code got hold of the entry.
+            return self.bug(BugCode::StrayWalk, entry.va);
+        }
+        let table = memory.open(entry.table);
         act(self, Entry::new(table.view(), entry.index, entry.va, entry.mm))
     }
 
@@ -217,8 +261,23 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         self.call_override(&Call::Simple(hook)).map(|_| ())
     }
 
-    pub(crate) fn call_walk(&mut self, hook: Hook, walk: Walk, mask: ModMask) -> Step {
-        self.call_override(&Call::Walk(hook, walk, mask)).map(|_| ())
+    /// Enter, leave and flush of the architecture. The native ones say that they were called; where the user's code does
+    /// without them, that is said here.
+    pub(crate) fn call_lazy(&mut self, hook: Hook, kind: Kind) -> Step {
+        let outer = std::mem::replace(&mut self.native_lazy, false);
+        let before = self.machine.task(self.current()).flags.packed();
+        let done = self.call_simple(hook);
+        let said = std::mem::replace(&mut self.native_lazy, outer);
+        done?;
+        if said {
+            return Ok(());
+        }
+        let after = self.machine.task(self.current()).flags.packed();
+        self.emit(Event::of(kind).change(before, after))
+    }
+
+    pub(crate) fn call_walk(&mut self, hook: Hook, walk: Walk, mask: ModMask) -> Run<u64> {
+        self.call_override(&Call::Walk(hook, walk, mask))
     }
 
     pub(crate) fn call_site(&mut self, hook: Hook, site: Site) -> Step {
@@ -269,16 +328,17 @@ impl<B: Backend, W: Watch> Host for Kernel<B, W> {
         &self.options
     }
 
-    fn task(&self) -> &Task {
-        self.machine.task(self.current())
+    fn task(&self) -> (TaskId, &Task) {
+        let task = self.current();
+        (task, self.machine.task(task))
     }
 
     fn in_interrupt(&self) -> bool {
         Kernel::in_interrupt(self)
     }
 
-    fn place(&self) -> (u32, u8) {
-        (self.op, self.cpu.0)
+    fn place(&self) -> Place {
+        Place { op: self.op, cpu: self.cpu.0, event: self.watch.seen() }
     }
 
     fn native(&mut self, call: &Call) -> Run<u64> {
@@ -286,18 +346,22 @@ impl<B: Backend, W: Watch> Host for Kernel<B, W> {
         match call {
             Call::Walk(Hook::WalkBegin, walk, _) => self.scheme.walk_begin(self, *walk).map(done),
             Call::Walk(Hook::WalkEnd, walk, mask) => self.scheme.walk_end(self, *walk, *mask).map(done),
-            Call::Walk(Hook::Begin, walk, _) => self.native_begin(*walk).map(done),
-            Call::Walk(Hook::End, walk, mask) => self.native_end(*walk, *mask).map(done),
-            Call::Walk(Hook::Sync, walk, mask) => self.native_sync(*walk, *mask).map(done),
-            Call::Walk(..) => Ok(0),
+            Call::Walk(Hook::Begin, walk, _) => B::begin(self, *walk).map(done),
+            Call::Walk(Hook::End, walk, mask) => B::end(self, *walk, *mask).map(done),
+            Call::Walk(_, walk, _) => B::sync_kernel_mappings(self, walk.start, walk.end),
             Call::Site(Hook::PteBegin, site) => self.scheme.pte_begin(self, *site).map(done),
             Call::Site(_, site) => self.scheme.pte_end(self, *site).map(done),
-            Call::Simple(Hook::Enter) => B::lazy_enter(self).map(done),
-            Call::Simple(Hook::Leave) => B::lazy_leave(self).map(done),
-            Call::Simple(Hook::Flush) => B::lazy_flush(self).map(done),
             Call::Simple(Hook::Pause) => self.native_pause().map(done),
             Call::Simple(Hook::Resume) => self.native_resume().map(done),
-            Call::Simple(_) => Ok(0),
+            Call::Simple(hook) => {
+                self.native_lazy = true;
+                match hook {
+                    Hook::Enter => B::lazy_enter(self),
+                    Hook::Leave => B::lazy_leave(self),
+                    _ => B::lazy_flush(self),
+                }
+                .map(done)
+            }
             Call::SetPte(entry, word, why) => self.at(entry, |k, e| B::set_pte(k, e, *word, *why)).map(done),
             Call::PteClear(entry) => self.at(entry, |k, e| B::pte_clear(k, e)).map(done),
             Call::PtepGetAndClear(entry) => self.at(entry, |k, e| B::ptep_get_and_clear(k, e)),
@@ -305,6 +369,22 @@ impl<B: Backend, W: Watch> Host for Kernel<B, W> {
             Call::Kmap(page) => self.native_kmap_local(*page).map(|slot| slot.va),
             Call::Kunmap(slot) => self.native_kunmap_local(*slot).map(done),
             Call::PteFn(_) => Ok(0),
+        }
+    }
+
+    fn generic(&mut self, call: &Generic) -> Step {
+        match call {
+            Generic::Begin(walk) => Hooks::begin(self, *walk),
+            Generic::End(walk, mask) => Hooks::end(self, *walk, *mask),
+            Generic::Sync(walk, mask) => Hooks::sync_if_modified(self, *walk, *mask),
+            Generic::Enable => Hooks::lazy_enable(self),
+            Generic::Disable => Hooks::lazy_disable(self),
+            Generic::Flush => Hooks::lazy_flush(self),
+            Generic::Pause => Hooks::lazy_pause(self),
+            Generic::Resume => Hooks::lazy_resume(self),
+            Generic::SetPte(entry, word, why) => self.at(entry, |k, e| k.set_pte(e, *word, *why)),
+            Generic::PteClear(entry) => self.at(entry, |k, e| k.pte_clear(e)),
+            Generic::FlushTlbKernelRange(start, end) => self.flush_tlb_kernel_range(*start, *end),
         }
     }
 
@@ -324,17 +404,26 @@ impl<B: Backend, W: Watch> Host for Kernel<B, W> {
         B::sync_mask(self)
     }
 
+    fn root_of(&self, mm: MmId) -> Option<u64> {
+        self.machine.mms.get(usize::from(mm.0)).map(|mm| mm.root_pa)
+    }
+
     fn barrier(&mut self) -> Step {
         self.emit_kind(Kind::BAR)
     }
 
-    fn defer(&mut self) -> Step {
-        let aux = u32::from(Kernel::in_interrupt(self));
-        self.emit(Event::of(Kind::DEFER).aux(aux))
+    fn set_flags(&mut self, flags: ThreadFlags) {
+        Kernel::set_flags(self, flags);
     }
 
-    fn sync(&mut self, walk: Walk, mask: ModMask) -> Step {
-        Hooks::sync_if_modified(self, walk, mask)
+    fn defer(&mut self, flags: ThreadFlags) -> Step {
+        let before = self.machine.task(self.current()).flags;
+        let irq = Kernel::in_interrupt(self);
+        Kernel::set_flags(self, flags);
+        if before == flags && !irq {
+            return Ok(());
+        }
+        self.emit(Event::of(Kind::DEFER).change(before.packed(), flags.packed()).aux(u32::from(irq)))
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {

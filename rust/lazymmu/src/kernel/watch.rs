@@ -9,7 +9,7 @@ use crate::machine::Machine;
 use crate::stop::Step;
 
 /// An observer of micro-steps. It never changes the machine; what it may do is ask for an interruption.
-pub trait Watch: fmt::Debug + Sized + Send + 'static {
+pub trait Watch: fmt::Debug + Sized + Send + Sync + 'static {
     /// Whether events are made at all.
     const WATCHES: bool;
     /// Whether user-supplied hooks are consulted.
@@ -20,6 +20,11 @@ pub trait Watch: fmt::Debug + Sized + Send + 'static {
 
     /// Takes note of an event; true when the driver wants to act right after it.
     fn event(&mut self, machine: &Machine, event: &Event) -> bool;
+
+    /// Events so far.
+    fn seen(&self) -> u64 {
+        0
+    }
 
     /// A watch with nothing in it, which stands in while a user-supplied hook has the real one.
     fn hollow(&mut self) -> Self;

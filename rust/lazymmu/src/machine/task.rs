@@ -45,6 +45,12 @@ impl ThreadFlags {
     pub const fn packed(self) -> u64 {
         self.lazy as u64 | (self.pending as u64) << 1 | (self.updates as u64) << 2
     }
+
+    /// The flags of this number; other bits are ignored.
+    #[must_use]
+    pub const fn from_packed(bits: u64) -> ThreadFlags {
+        ThreadFlags { lazy: bits & 1 != 0, pending: bits & 2 != 0, updates: bits & 4 != 0 }
+    }
 }
 
 /// A temporary mapping that a task holds.

@@ -20,16 +20,21 @@ pub enum FrameError {
     /// The scenario asked for this allocation to fail.
     #[error("allocation failed as the scenario asked")]
     Injected,
-    /// The physical address space of the geometry is used up.
+    /// The machine's memory for tables is used up.
     #[error("no frame left below {limit:#x}")]
     Exhausted { limit: u64 },
 }
+
+/// Bytes of table pages that a machine has, in each zone: enough to map 512 GiB by 4 KiB pages.
+const TABLE_MEMORY: u64 = 1 << 30;
 
 /// Hands out frames in ascending order, freed ones first (last freed, first reused).
 #[derive(Clone, Debug)]
 pub struct Frames {
     page_size: u64,
-    limit: u64,
+    /// Ends of both zones.
+    low_end: u64,
+    high_end: u64,
     low: u64,
     high: u64,
     high_base: u64,
@@ -45,9 +50,11 @@ impl Frames {
     #[must_use]
     pub fn new(geometry: &Geometry) -> Frames {
         let layout = &geometry.layout;
+        let end = (layout.table_frames + TABLE_MEMORY).min(1 << geometry.pa_bits);
         Frames {
             page_size: geometry.page_size(),
-            limit: 1 << geometry.pa_bits.min(52),
+            low_end: if layout.highmem_frames == 0 { end } else { end.min(layout.highmem_frames) },
+            high_end: (layout.highmem_frames + TABLE_MEMORY).min(1 << geometry.pa_bits),
             low: layout.table_frames,
             high: layout.highmem_frames,
             high_base: layout.highmem_frames,
@@ -87,13 +94,15 @@ impl Frames {
             return Ok(pa);
         }
         let high = zone == Zone::High && self.high_base != 0;
-        let (free, next) =
-            if high { (&mut self.free_high, &mut self.high) } else { (&mut self.free_low, &mut self.low) };
+        let (free, next, limit) = if high {
+            (&mut self.free_high, &mut self.high, self.high_end)
+        } else {
+            (&mut self.free_low, &mut self.low, self.low_end)
+        };
         if let Some(pa) = free.pop() {
             return Ok(pa);
         }
         let pa = *next;
-        let limit = if high || self.high_base == 0 { self.limit } else { self.high_base };
         if pa >= limit {
             return Err(FrameError::Exhausted { limit });
         }

@@ -183,6 +183,10 @@ impl Watch for Full {
         self.find_due(event)
     }
 
+    fn seen(&self) -> u64 {
+        self.events
+    }
+
     fn hollow(&mut self) -> Full {
         Full::default()
     }

@@ -7,5 +7,5 @@ mod runner;
 pub use execute::{Ending, OpError, OpResult};
 pub use full::{Full, Injected, Quiet};
 pub use runner::{
-    AnyRunner, BootError, Mode, Output, ProgramRunError, RunError, Runner, Spec, boot, op_name, run_program,
+    AnyRunner, BootError, GoOn, Mode, Output, ProgramRunError, RunError, Runner, Spec, boot, op_name, run_program,
 };

@@ -13,7 +13,7 @@ use crate::check::{Checker, Finding};
 use crate::descriptor::AnyFormat;
 use crate::event::{Counts, Event, Kind};
 use crate::geometry::Layout;
-use crate::kernel::{Config, Kernel, Overrides, Setup, Translation};
+use crate::kernel::{Config, Kernel, Overrides, Setup, Translation, Translations};
 use crate::machine::{LazyMmuState, Machine, MmId, TaskId};
 use crate::modmask::ModMask;
 use crate::scenario::{Injection, Op, OpStep, Program};
@@ -71,6 +71,8 @@ pub struct Output {
     /// Injections whose point never came.
     pub missed: Vec<u32>,
     pub events: Vec<Event>,
+    /// The caller wanted no more: operations behind the last result did not run.
+    pub interrupted: bool,
     /// Events that happened, logged or not.
     pub total: u64,
     pub counts: Counts,
@@ -83,16 +85,20 @@ pub struct Runner<B: Backend, W: Drive> {
     kernel: Kernel<B, W>,
 }
 
+/// Whether to start the next operation.
+pub type GoOn<'a> = dyn FnMut() -> bool + 'a;
+
 /// A machine of some backend.
-pub trait AnyRunner: Send + std::fmt::Debug {
-    /// Runs a program's operations. Its setup is not looked at: the machine exists.
-    fn run(&mut self, ops: &[OpStep], injections: &[Injection]) -> Result<Output, RunError>;
+pub trait AnyRunner: Send + Sync + std::fmt::Debug {
+    /// Runs a program's operations. Its setup is not looked at: the machine exists. `go_on` is asked before each.
+    fn run(&mut self, ops: &[OpStep], injections: &[Injection], go_on: &mut GoOn<'_>) -> Result<Output, RunError>;
     fn machine(&self) -> &Machine;
     fn machine_mut(&mut self) -> &mut Machine;
     fn format(&self) -> AnyFormat;
     fn options(&self) -> &Options;
     fn sync_mask(&self) -> ModMask;
     fn translate(&self, mm: MmId, va: u64) -> Translation;
+    fn translate_many(&self, mm: MmId, vas: &[u64]) -> Translations;
     fn set_overrides(&mut self, overrides: Option<Arc<dyn Overrides>>);
     /// Sets a task's counters, as a debugger would.
     fn set_lazy(&mut self, task: TaskId, state: LazyMmuState);
@@ -200,10 +206,19 @@ fn check_injections(machine: &Machine, ops: usize, injections: &[Injection]) -> 
 }
 
 impl<B: Backend> Runner<B, Full> {
-    fn run_full(&mut self, ops: &[OpStep], injections: &[Injection]) -> Result<Output, RunError> {
+    fn run_full(
+        &mut self,
+        ops: &[OpStep],
+        injections: &[Injection],
+        go_on: &mut GoOn<'_>,
+    ) -> Result<Output, RunError> {
         check_injections(&self.kernel.machine, ops.len(), injections)?;
         let mut output = Output { results: Vec::with_capacity(ops.len()), ..Output::default() };
         for (n, step) in ops.iter().enumerate() {
+            if !go_on() {
+                output.interrupted = true;
+                break;
+            }
             let index = n as u32;
             let due = injections.iter().enumerate().filter(|(_, i)| i.at.op == index);
             self.kernel.watch.begin_op(due.map(|(n, i)| (n as u32, i.clone())).collect());
@@ -235,12 +250,21 @@ impl<B: Backend> Runner<B, Full> {
 }
 
 impl<B: Backend> Runner<B, Quiet> {
-    fn run_quiet(&mut self, ops: &[OpStep], injections: &[Injection]) -> Result<Output, RunError> {
+    fn run_quiet(
+        &mut self,
+        ops: &[OpStep],
+        injections: &[Injection],
+        go_on: &mut GoOn<'_>,
+    ) -> Result<Output, RunError> {
         if !injections.is_empty() {
             return Err(RunError::NeedsWatch);
         }
         let mut output = Output { results: Vec::with_capacity(ops.len()), ..Output::default() };
         for (n, step) in ops.iter().enumerate() {
+            if !go_on() {
+                output.interrupted = true;
+                break;
+            }
             let result = self.step(n as u32, step).map_err(|error| RunError::Op { op: n as u32, error })?;
             output.results.push(result);
         }
@@ -251,8 +275,13 @@ impl<B: Backend> Runner<B, Quiet> {
 macro_rules! any_runner {
     ($watch:ty, $run:ident, $snapshot:expr) => {
         impl<B: XenOrNot> AnyRunner for Runner<B, $watch> {
-            fn run(&mut self, ops: &[OpStep], injections: &[Injection]) -> Result<Output, RunError> {
-                self.$run(ops, injections)
+            fn run(
+                &mut self,
+                ops: &[OpStep],
+                injections: &[Injection],
+                go_on: &mut GoOn<'_>,
+            ) -> Result<Output, RunError> {
+                self.$run(ops, injections, go_on)
             }
 
             fn machine(&self) -> &Machine {
@@ -277,6 +306,10 @@ macro_rules! any_runner {
 
             fn translate(&self, mm: MmId, va: u64) -> Translation {
                 self.kernel.translate(mm, va)
+            }
+
+            fn translate_many(&self, mm: MmId, vas: &[u64]) -> Translations {
+                self.kernel.translate_many(mm, vas)
             }
 
             fn set_overrides(&mut self, overrides: Option<Arc<dyn Overrides>>) {
@@ -401,7 +434,7 @@ fn build<B: XenOrNot>(config: &Config, setup: &Setup, backend: B, mode: Mode) ->
 /// Builds a machine, runs a program on it, and forgets it.
 pub fn run_program(spec: &Spec<'_>, program: &Program, mode: Mode) -> Result<Output, ProgramRunError> {
     let mut machine = boot(spec, &program.setup(), mode)?;
-    Ok(machine.run(&program.ops, &program.injections)?)
+    Ok(machine.run(&program.ops, &program.injections, &mut || true)?)
 }
 
 /// Either half of [`run_program`] can fail.

@@ -1,0 +1,42 @@
+//! The core's errors as exceptions of `lazymmu.errors`.
+
+use std::fmt::Display;
+
+use lazymmu::run::RunError;
+use pyo3::prelude::*;
+
+mod classes {
+    pyo3::import_exception!(lazymmu.errors, ConfigError);
+    pyo3::import_exception!(lazymmu.errors, KernelStopped);
+    pyo3::import_exception!(lazymmu.errors, ProgramError);
+    pyo3::import_exception!(lazymmu.errors, RunError);
+}
+
+/// A machine that cannot be built.
+pub(crate) fn config(error: impl Display) -> PyErr {
+    classes::ConfigError::new_err(error.to_string())
+}
+
+/// A program that cannot be read.
+pub(crate) fn program(error: impl Display) -> PyErr {
+    classes::ProgramError::new_err(error.to_string())
+}
+
+/// A request that the machine cannot carry out.
+pub(crate) fn request(error: impl Display) -> PyErr {
+    classes::RunError::new_err(error.to_string())
+}
+
+/// A program that cannot be carried out; the exception knows the operation.
+pub(crate) fn run(error: &RunError) -> PyErr {
+    let op = match error {
+        RunError::Op { op, .. } => Some(*op),
+        _ => None,
+    };
+    classes::RunError::new_err((error.to_string(), op))
+}
+
+/// A hook asked for something, and the modelled kernel stopped the task there.
+pub(crate) fn stopped() -> PyErr {
+    classes::KernelStopped::new_err("the modelled kernel stopped this task")
+}
