@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
+
+from lazymmu.arrays import Records
 
 EVENT_FIELDS = ("kind", "level", "cpu", "context", "task", "mm", "op", "aux", "va", "addr", "old", "new")
 """Fields of an event, in the order of the record."""
@@ -91,6 +93,69 @@ class Result:
                 return other
 
 
+ENDINGS = (
+    "done",
+    "returned",
+    "address",
+    "created",
+    "accessed",
+    "word",
+    "died",
+    "hook-failed",
+    "not-run",
+    "suspended",
+)
+OUTCOMES = ("ok", "repaired", "not-present", "permission")
+
+
+def from_record(record: Any) -> Result:
+    """A result from a record of dtype `lazymmu.arrays.RESULT`."""
+    ending = ENDINGS[record["ending"]]
+    match ending:
+        case "returned":
+            return Result(ending, ret=int(record["ret"]), mask=int(record["mask"]), calls=int(record["calls"]))
+        case "address" | "created" | "word":
+            return Result(ending, value=None if record["null"] else int(record["value"]))
+        case "accessed":
+            return Result(ending, outcome=OUTCOMES[record["outcome"]], pa=int(record["pa"]))
+        case "died":
+            return Result(ending, bug=int(record["bug"]))
+        case _:
+            return Result(ending)
+
+
+class Results(Sequence[Result]):
+    """The results of a run, made when asked for. ``array`` holds them as records of dtype `lazymmu.arrays.RESULT`."""
+
+    def __init__(self, array: Records) -> None:
+        self.array = array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Result]: ...
+    def __getitem__(self, index: int | slice) -> Result | list[Result]:
+        if isinstance(index, slice):
+            return [from_record(record) for record in self.array[index]]
+        return from_record(self.array[index])
+
+    def __iter__(self) -> Iterator[Result]:
+        return map(from_record, self.array)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Sequence):
+            return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} results>"
+
+
 @dataclass(slots=True)
 class Run:
     """A run of a program.
@@ -98,7 +163,7 @@ class Run:
     ``events`` is a NumPy structured array (core) or a list of tuples (reference) with the fields `EVENT_FIELDS`.
     """
 
-    results: list[Result]
+    results: Sequence[Result]
     injected: list[tuple[int, int, int, Result]] = field(default_factory=list)
     """Results of injected operations: interrupted op, injection, step, result."""
     missed: list[int] = field(default_factory=list)

@@ -40,3 +40,7 @@ pub(crate) fn run(error: &RunError) -> PyErr {
 pub(crate) fn stopped() -> PyErr {
     classes::KernelStopped::new_err("the modelled kernel stopped this task")
 }
+
+pub(crate) fn is_stopped(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<classes::KernelStopped>(py)
+}

@@ -429,9 +429,19 @@ impl Overrides for PyHooks {
             // Another thread may be using the object at this moment, and need the interpreter to finish.
             let (host, stopped) = py.detach(|| (locked(&lent.host).take(), locked(&lent.stop).take()));
             let result = match (stopped, returned) {
-                (Some(stop), _) => Err(stop),
                 (None, Ok(value)) => Ok(value),
+                (Some(Stop::Abort), Ok(_)) => {
+                    let error = errors::request("a hook went on after an inner hook had failed");
+                    self.failed(py, error, call, place)
+                }
+                (Some(stop), Ok(_)) => Err(stop),
+                (Some(stop), Err(error)) if errors::is_stopped(py, &error) => Err(stop),
                 (None, Err(error)) => self.failed(py, error, call, place),
+                (Some(_), Err(error)) => {
+                    // An inner hook failed, and its exception went through this one.
+                    locked(&self.error).replace(error);
+                    Err(Stop::Abort)
+                }
             };
             (host, result)
         })

@@ -53,12 +53,29 @@ pub struct Info {
 }
 
 /// One rule at work.
-pub trait Rule: fmt::Debug + Send + Sync {
+pub trait Rule: CloneRule + fmt::Debug + Send + Sync {
     fn info(&self) -> &'static Info;
     /// The kinds of events it wants to see.
     fn kinds(&self) -> &'static [Kind];
     /// Looks at an event that has already been tracked.
     fn see(&mut self, event: &Event, scene: &Scene<'_>, report: &mut Report);
+}
+
+/// Rules are copied with the run that they watch.
+pub trait CloneRule {
+    fn boxed(&self) -> Box<dyn Rule>;
+}
+
+impl<T: Rule + Clone + 'static> CloneRule for T {
+    fn boxed(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Rule> {
+    fn clone(&self) -> Box<dyn Rule> {
+        (**self).boxed()
+    }
 }
 
 /// What a rule may look at.
@@ -155,7 +172,7 @@ impl Report {
 const KINDS: usize = 256;
 
 /// All rules over one run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Checker {
     track: Track,
     rules: Vec<Box<dyn Rule>>,
@@ -197,6 +214,11 @@ impl Checker {
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         self.report.findings()
+    }
+
+    /// A user's begin and end postpone something, whatever the backend's own do.
+    pub(crate) fn scope_batches(&mut self) {
+        self.track.laws.scope_batches = true;
     }
 
     /// Hands out what was found since the last time.

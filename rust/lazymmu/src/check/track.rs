@@ -123,7 +123,7 @@ impl Section {
 }
 
 /// The state that rules share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Track {
     pub laws: Laws,
     pending: Vec<Pending>,

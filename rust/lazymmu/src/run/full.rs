@@ -44,12 +44,14 @@ impl Slots {
 }
 
 /// A watch that a runner can drive.
-pub trait Drive: Watch {
+pub trait Drive: Watch + Clone {
     fn slots(&mut self) -> &mut Slots;
+    /// The user's begin and end postpone something.
+    fn scope_batches(&mut self) {}
 }
 
 /// No event is made: operations run at full speed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Quiet {
     slots: Slots,
 }
@@ -90,7 +92,7 @@ pub struct Injected {
 }
 
 /// Events are counted, logged and checked, and operations interrupted as a program says.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Full {
     armed: bool,
     pub(super) log: Option<Log>,
@@ -209,6 +211,12 @@ impl Watch for Full {
 impl Drive for Full {
     fn slots(&mut self) -> &mut Slots {
         &mut self.slots
+    }
+
+    fn scope_batches(&mut self) {
+        if let Some(checker) = &mut self.checker {
+            checker.scope_batches();
+        }
     }
 }
 

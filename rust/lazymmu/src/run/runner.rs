@@ -13,7 +13,7 @@ use crate::check::{Checker, Finding};
 use crate::descriptor::AnyFormat;
 use crate::event::{Counts, Event, Kind};
 use crate::geometry::Layout;
-use crate::kernel::{Config, Kernel, Overrides, Setup, Translation, Translations};
+use crate::kernel::{Config, Hook, Kernel, Overrides, Setup, Translation, Translations};
 use crate::machine::{LazyMmuState, Machine, MmId, TaskId};
 use crate::modmask::ModMask;
 use crate::scenario::{Injection, Op, OpStep, Program};
@@ -273,7 +273,7 @@ impl<B: Backend> Runner<B, Quiet> {
 }
 
 macro_rules! any_runner {
-    ($watch:ty, $run:ident, $snapshot:expr) => {
+    ($watch:ty, $run:ident) => {
         impl<B: XenOrNot> AnyRunner for Runner<B, $watch> {
             fn run(
                 &mut self,
@@ -313,6 +313,9 @@ macro_rules! any_runner {
             }
 
             fn set_overrides(&mut self, overrides: Option<Arc<dyn Overrides>>) {
+                if overrides.as_ref().is_some_and(|o| o.hooks().contains(Hook::Begin)) {
+                    self.kernel.watch.scope_batches();
+                }
                 self.kernel.set_overrides(overrides);
             }
 
@@ -338,15 +341,16 @@ macro_rules! any_runner {
             }
 
             fn snapshot(&mut self) -> Box<dyn AnyRunner> {
-                let kernel = self.kernel.snapshot($snapshot);
+                let watch = self.kernel.watch.clone();
+                let kernel = self.kernel.snapshot(watch);
                 Box::new(Runner { kernel })
             }
         }
     };
 }
 
-any_runner!(Full, run_full, Full::new(false));
-any_runner!(Quiet, run_quiet, Quiet::default());
+any_runner!(Full, run_full);
+any_runner!(Quiet, run_quiet);
 
 /// What only a hypervisor's guest has.
 trait XenOrNot: Backend {

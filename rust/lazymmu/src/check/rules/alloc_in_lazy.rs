@@ -11,7 +11,7 @@ static H5: Info = Info {
     source: "facts 8 H5; 4.7; the seed mail",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct AllocInLazy;
 
 impl Rule for AllocInLazy {

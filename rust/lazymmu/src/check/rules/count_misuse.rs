@@ -13,7 +13,7 @@ static H14: Info = Info {
 /// The event carries this where the call had no effect.
 const IGNORED: u32 = 1;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct CountMisuse;
 
 impl Rule for CountMisuse {

@@ -10,7 +10,7 @@ static H15: Info = Info {
     source: "facts 8 H15; b81c688426a9",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct IrqBatched;
 
 impl Rule for IrqBatched {

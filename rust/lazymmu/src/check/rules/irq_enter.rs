@@ -11,7 +11,7 @@ static H16: Info = Info {
     source: "facts 8 H16; b81c688426a9",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct IrqEnter;
 
 impl Rule for IrqEnter {

@@ -18,10 +18,10 @@ static WARN: Info = Info {
     source: "WARN_ON of the modelled code",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct KernelBug;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct KernelWarning;
 
 impl Rule for KernelBug {

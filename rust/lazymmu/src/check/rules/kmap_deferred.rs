@@ -10,7 +10,7 @@ static H4: Info = Info {
     source: "facts 8 H4; 5.3",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct KmapDeferred;
 
 impl Rule for KmapDeferred {

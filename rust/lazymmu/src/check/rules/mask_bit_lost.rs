@@ -10,7 +10,7 @@ static H8: Info = Info {
     source: "facts 8 H8; fea18c686320",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct MaskBitLost;
 
 impl Rule for MaskBitLost {

@@ -11,7 +11,7 @@ static H13: Info = Info {
     source: "facts 8 H13; 4.1, 2.8 C",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Nesting;
 
 impl Rule for Nesting {

@@ -10,7 +10,7 @@ static H3: Info = Info {
     source: "facts 8 H3; 4.1 failure if violated",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ReadBack;
 
 impl Rule for ReadBack {

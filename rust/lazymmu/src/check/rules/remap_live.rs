@@ -11,7 +11,7 @@ static H26: Info = Info {
     source: "facts 8 H26",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RemapLive;
 
 impl Rule for RemapLive {

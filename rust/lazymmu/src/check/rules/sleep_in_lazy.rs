@@ -11,7 +11,7 @@ static H6: Info = Info {
     source: "facts 8 H6; 4.7",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SleepInLazy;
 
 impl Rule for SleepInLazy {

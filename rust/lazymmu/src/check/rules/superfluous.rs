@@ -10,7 +10,7 @@ static H38: Info = Info {
     source: "facts 8 H38; museum A2",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Superfluous;
 
 impl Rule for Superfluous {

@@ -10,7 +10,7 @@ static H10: Info = Info {
     source: "facts 8 H10; 3.4 P2 and P6",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SyncEarly;
 
 impl Rule for SyncEarly {

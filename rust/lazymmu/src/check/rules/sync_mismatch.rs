@@ -11,7 +11,7 @@ static H12: Info = Info {
     source: "facts 8 H12; vmalloc_sync_one, sync_global_pgds",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SyncMismatch;
 
 impl Rule for SyncMismatch {

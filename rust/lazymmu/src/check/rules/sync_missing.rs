@@ -10,7 +10,7 @@ static H9: Info = Info {
     source: "facts 8 H9; 3.4 P1 to P3",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SyncMissing;
 
 impl Rule for SyncMissing {

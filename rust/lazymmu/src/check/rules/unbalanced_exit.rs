@@ -1,6 +1,6 @@
 //! H7: an operation returns with another lazy state than it was called with.
 
-use crate::check::{Info, Report, Rule, Scene, Severity};
+use crate::check::{Info, Report, Rule, Scene, Section, Severity};
 use crate::event::{Event, Kind};
 
 static H7: Info = Info {
@@ -10,7 +10,7 @@ static H7: Info = Info {
     source: "facts 8 H7; fea18c686320",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct UnbalancedExit;
 
 impl Rule for UnbalancedExit {
@@ -36,12 +36,19 @@ impl Rule for UnbalancedExit {
         if differs {
             // What stays open postpones the stores of others without end; what was closed only costs speed.
             let severity = if left_open { Severity::Breaks } else { Severity::Contract };
-            report.add(&H7, severity, event, scene, || {
-                format!(
-                    "depth {} at the call, {} at the return; enable {} and {}; pause {} and {}",
-                    before.depth, after.depth, before.enable, after.enable, before.pause, after.pause
-                )
-            });
+            report.add(&H7, severity, event, scene, || story(before, after));
         }
     }
+}
+
+fn story(before: Section, after: Section) -> String {
+    let counts = [
+        ("lazy depth", before.depth, after.depth),
+        ("enable count", i32::from(before.enable), i32::from(after.enable)),
+        ("pause count", i32::from(before.pause), i32::from(after.pause)),
+        ("open begin/end", i32::from(before.scope), i32::from(after.scope)),
+    ];
+    let differing = counts.iter().filter(|(_, before, after)| before != after);
+    let parts: Vec<_> = differing.map(|(what, b, a)| format!("{what} {b} at the call, {a} at the return")).collect();
+    parts.join("; ")
 }

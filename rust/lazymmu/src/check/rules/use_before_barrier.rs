@@ -18,10 +18,10 @@ static H2: Info = Info {
     source: "facts 8 H2; 7.1 CPU-to-CPU",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SameCpu;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct OtherCpu;
 
 /// Pending stores through which this access translates. A kmap slot is another rule's business.

@@ -1,0 +1,98 @@
+"""What walkers and backends ask of an entry format.
+
+Two views of the same word: *software* predicates are those that the kernel's headers define (``pmd_none``, ``pmd_bad``, ...),
+*hardware* ones (`Format.kind`, `Format.permits`) say what a table walker of the CPU makes of it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from enum import Enum
+
+from lazymmu.reference.geometry import Geometry
+
+
+class Kind(Enum):
+    """What a hardware walker finds in an entry."""
+
+    INVALID = "invalid"
+    TABLE = "table"
+    LEAF = "leaf"
+
+
+class Format(ABC):
+    """An architecture's descriptors, for one geometry and one set of options."""
+
+    protections: Mapping[str, int]
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+
+    @abstractmethod
+    def none(self, level: int, word: int) -> bool:
+        """``pte_none`` ... ``pgd_none``."""
+
+    @abstractmethod
+    def present(self, level: int, word: int) -> bool:
+        """``pte_present`` ... ``pgd_present``: for software; hardware may still fault."""
+
+    @abstractmethod
+    def leaf(self, level: int, word: int) -> bool:
+        """``pmd_leaf``, ``pud_leaf``; never true at p4d and pgd level."""
+
+    @abstractmethod
+    def clear_huge(self, level: int, word: int) -> bool:
+        """Whether ``pmd_clear_huge`` and ``pud_clear_huge`` take the word for a leaf."""
+
+    @abstractmethod
+    def bad(self, level: int, word: int) -> bool:
+        """``pmd_bad`` ... ``pgd_bad``: neither none nor a table (facts 2.5 has the values for 0)."""
+
+    @abstractmethod
+    def table(self, word: int) -> int:
+        """Physical address in a table entry."""
+
+    @abstractmethod
+    def link(self, level: int, pa: int, kernel: bool) -> int:
+        """The word that links a table below an entry of this level: ``pmd_populate_kernel`` and its like."""
+
+    @abstractmethod
+    def page(self, pa: int, prot: int) -> int:
+        """``pfn_pte``."""
+
+    @abstractmethod
+    def block(self, level: int, pa: int, prot: int) -> int:
+        """The leaf that ``pmd_set_huge`` or ``pud_set_huge`` writes."""
+
+    @abstractmethod
+    def pgprot_nx(self, prot: int) -> int:
+        """``pgprot_nx``: without permission to execute."""
+
+    @abstractmethod
+    def wrprotect(self, word: int) -> int:
+        """``pte_wrprotect``."""
+
+    @abstractmethod
+    def kind(self, level: int, word: int) -> Kind:
+        """What a hardware walker makes of the word."""
+
+    @abstractmethod
+    def leaf_address(self, level: int, word: int) -> int:
+        """Physical address that a valid leaf maps."""
+
+    @abstractmethod
+    def permits(self, word: int, access: int, kernel: bool) -> bool:
+        """Whether a valid leaf allows an access; ``kernel``: of an address in the kernel half."""
+
+    def valid(self, word: int) -> bool:
+        """Bit 0: both architectures' hardware looks at it first."""
+        return bool(word & 1)
+
+    def valid_kernel(self, word: int) -> bool:
+        """Whether the word is a valid mapping of the kernel's own."""
+        return self.valid(word)
+
+    def occupied(self, word: int) -> bool:
+        """Not ``pte_none``."""
+        return not self.none(1, word)

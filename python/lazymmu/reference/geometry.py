@@ -1,0 +1,241 @@
+"""Levels, shifts, entries and addresses. Knows nothing of descriptors' bits.
+
+Levels count upward from the leaf table: 1 pte, 2 pmd, 3 pud, 4 p4d, 5 pgd. Levels that do not exist in hardware are folded
+(facts 1.1): a geometry of L levels has the levels 1 to L, and its root's entries carry the lowest name of their folded group, which
+is where the kernel really tests them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+from lazymmu.reference.errors import ConfigError
+
+LAYOUT: Final = (
+    "task_size",
+    "kernel_start",
+    "vmalloc_start",
+    "vmalloc_end",
+    "fixaddr_top",
+    "table_frames",
+    "highmem_frames",
+    "ram_end",
+)
+"""Keys of a layout. ``task_size``: end of user addresses. ``table_frames``, ``highmem_frames``: where table pages come from; the
+latter is also where highmem begins (0: there is none). ``ram_end``: first physical address that is no RAM (only Xen PV looks)."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The shape of the tables of one configuration (facts 1.2)."""
+
+    name: str
+    shifts: tuple[int, ...]
+    entries: tuple[int, ...]
+    entry_bytes: int
+    va_bits: int
+    pa_bits: int
+    layout: Mapping[str, int] = field(compare=False)
+    signed: bool = False
+    """One root for both halves, the upper one sign-extended (x86-64). Else kernel addresses just have bits set on top."""
+
+    @property
+    def levels(self) -> int:
+        """Number of table levels in hardware; also the level of the root's entries."""
+        return len(self.shifts)
+
+    @property
+    def page_size(self) -> int:
+        """Bytes of a base page."""
+        return 1 << self.shifts[0]
+
+    @property
+    def address_mask(self) -> int:
+        """All bits of an ``unsigned long``."""
+        return (1 << (32 if self.va_bits == 32 else 64)) - 1
+
+    def shift(self, level: int) -> int:
+        """``PTE_SHIFT`` ... ``PGDIR_SHIFT``."""
+        return self.shifts[level - 1]
+
+    def size(self, level: int) -> int:
+        """Bytes that one entry of the level covers."""
+        return 1 << self.shifts[level - 1]
+
+    def entries_of(self, level: int) -> int:
+        """``PTRS_PER_PTE`` ... ``PTRS_PER_PGD``."""
+        return self.entries[level - 1]
+
+    def index(self, level: int, va: int) -> int:
+        """Index of the entry that covers an address: ``pte_index`` ... ``pgd_index``."""
+        return (va >> self.shifts[level - 1]) & (self.entries[level - 1] - 1)
+
+    def addr_end(self, level: int, addr: int, end: int) -> int:
+        """``pmd_addr_end`` and its like: the next boundary of the level, or ``end`` if that comes first (facts 1.1).
+
+        The comparison subtracts one on both sides, so a boundary or an end that wrapped to 0 is the highest.
+        """
+        size = self.size(level)
+        boundary = (addr + size) & ~(size - 1) & self.address_mask
+        return boundary if (boundary - 1) & self.address_mask < (end - 1) & self.address_mask else end
+
+    def extend(self, va: int) -> int:
+        """The canonical address of a sum of indices."""
+        if self.signed and va >> (self.va_bits - 1) & 1:
+            return va | (self.address_mask & ~((1 << self.va_bits) - 1))
+        return va & self.address_mask
+
+    def canonical(self, va: int) -> bool:
+        """Whether a CPU would accept the address."""
+        if not 0 <= va <= self.address_mask:
+            return False
+        if self.va_bits == 32:
+            return True
+        top = va >> (self.va_bits - 1 if self.signed else self.va_bits)
+        return top in (0, self.address_mask >> (self.va_bits - 1 if self.signed else self.va_bits))
+
+    def is_kernel(self, va: int) -> bool:
+        """Whether an address lies in the kernel half."""
+        return va >= self.layout["kernel_start"]
+
+    def with_layout(self, changes: Mapping[str, int] | None) -> Geometry:
+        """The same geometry with other places for things."""
+        if not changes:
+            return self
+        unknown = sorted(set(changes) - set(LAYOUT))
+        if unknown:
+            raise ConfigError(f"unknown layout keys {', '.join(unknown)}; known: {', '.join(LAYOUT)}")
+        return replace(self, layout=MappingProxyType({**self.layout, **changes}))
+
+
+def _layout(*values: int) -> Mapping[str, int]:
+    return MappingProxyType(dict(zip(LAYOUT, values, strict=True)))
+
+
+_RAM_64 = 0x40_0000_0000
+
+GEOMETRIES: Final[dict[str, Geometry]] = {
+    geometry.name: geometry
+    for geometry in (
+        Geometry(
+            "x86-64-4level",
+            (12, 21, 30, 39),
+            (512,) * 4,
+            8,
+            48,
+            52,
+            _layout(
+                0x7FFF_FFFF_F000,
+                0xFFFF_8000_0000_0000,
+                0xFFFF_C900_0000_0000,
+                0xFFFF_E900_0000_0000,
+                0,
+                0x100_0000,
+                0,
+                _RAM_64,
+            ),
+            signed=True,
+        ),
+        Geometry(
+            "x86-64-5level",
+            (12, 21, 30, 39, 48),
+            (512,) * 5,
+            8,
+            57,
+            52,
+            _layout(
+                0xFF_FFFF_FFFF_F000,
+                0xFF00_0000_0000_0000,
+                0xFFA0_0000_0000_0000,
+                0xFFD2_0000_0000_0000,
+                0,
+                0x100_0000,
+                0,
+                _RAM_64,
+            ),
+            signed=True,
+        ),
+        Geometry(
+            "x86-32-pae",
+            (12, 21, 30),
+            (512, 512, 4),
+            8,
+            32,
+            52,
+            _layout(0xC000_0000, 0xC000_0000, 0xF000_0000, 0xFF00_0000, 0xFFFF_F000, 0x100_0000, 0x4000_0000, 0),
+        ),
+        Geometry(
+            "x86-32-2level",
+            (12, 22),
+            (1024, 1024),
+            4,
+            32,
+            32,
+            _layout(0xC000_0000, 0xC000_0000, 0xF000_0000, 0xFF00_0000, 0xFFFF_F000, 0x100_0000, 0x4000_0000, 0),
+        ),
+        Geometry(
+            "arm64-4k-39",
+            (12, 21, 30),
+            (512,) * 3,
+            8,
+            39,
+            48,
+            _layout(
+                0x80_0000_0000,
+                0xFFFF_FF80_0000_0000,
+                0xFFFF_FFC0_8000_0000,
+                0xFFFF_FFFE_BF80_0000,
+                0xFFFF_FFFF_FF80_0000,
+                0x4100_0000,
+                0,
+                0,
+            ),
+        ),
+        Geometry(
+            "arm64-4k-48",
+            (12, 21, 30, 39),
+            (512,) * 4,
+            8,
+            48,
+            48,
+            _layout(
+                0x1_0000_0000_0000,
+                0xFFFF_0000_0000_0000,
+                0xFFFF_8000_8000_0000,
+                0xFFFF_FDFF_BF80_0000,
+                0xFFFF_FFFF_FF80_0000,
+                0x4100_0000,
+                0,
+                0,
+            ),
+        ),
+        Geometry(
+            "arm64-4k-52",
+            (12, 21, 30, 39, 48),
+            (512, 512, 512, 512, 16),
+            8,
+            52,
+            52,
+            _layout(
+                0x10_0000_0000_0000,
+                0xFFF0_0000_0000_0000,
+                0xFFFF_8000_8000_0000,
+                0xFFFF_C1FF_BF80_0000,
+                0xFFFF_FFFF_FF80_0000,
+                0x4100_0000,
+                0,
+                0,
+            ),
+        ),
+    )
+}
+
+
+def geometry_named(name: str) -> Geometry:
+    """Looks a geometry up."""
+    if name not in GEOMETRIES:
+        raise ConfigError(f"unknown geometry {name!r}; known: {', '.join(GEOMETRIES)}")
+    return GEOMETRIES[name]
