@@ -78,6 +78,8 @@ pub enum OpError {
     EmptySlot { slot: u32 },
     #[error("there is no {what} {index}: expected below {limit}")]
     Unknown { what: &'static str, index: u64, limit: u64 },
+    #[error("there are {limit} {what} already, and no more can exist")]
+    Full { what: &'static str, limit: usize },
     #[error("task {task} runs on CPU {cpu}")]
     Elsewhere { task: u16, cpu: u8 },
     #[error("no table maps {va:#x}: one entry can be changed only where its table exists")]
@@ -203,6 +205,7 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
             void(k.migrate(CpuId(*to)))
         }
         Op::Fork { mm } => {
+            room("tasks", k.machine.tasks.len())?;
             let mm = match mm {
                 Some(mm) => known_mm(k, *mm)?,
                 None => k.machine.task(k.current()).mm,
@@ -223,7 +226,7 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
             }
             void(k.irq_exit(irq))
         }
-        Op::NewMm {} => Ok(ended(k.new_mm(), |mm| mm.map_or(Ending::Address(None), |mm| Ending::Created(mm.0)))),
+        Op::NewMm {} => room("address spaces", k.machine.mms.len()).map(|()| ended(k.new_mm(), |mm| mm.map_or(Ending::Address(None), |mm| Ending::Created(mm.0)))),
         Op::FlushTlbKernelRange { va, size } => {
             let (start, end) = kernel_range(k, *va, *size, false)?;
             void(k.flush_tlb_kernel_range(start, end))
@@ -365,6 +368,11 @@ pub(super) fn known_task<B: Backend, W: Drive>(k: &Kernel<B, W>, task: u16) -> R
     } else {
         Err(OpError::Unknown { what: "task", index: u64::from(task), limit })
     }
+}
+
+/// Tasks and address spaces have 16-bit numbers.
+fn room(what: &'static str, limit: usize) -> Result<(), OpError> {
+    if limit > usize::from(u16::MAX) { Err(OpError::Full { what, limit }) } else { Ok(()) }
 }
 
 fn on_this_cpu<B: Backend, W: Drive>(k: &Kernel<B, W>, task: TaskId) -> Result<(), OpError> {

@@ -1,5 +1,7 @@
 //! The watches of the drivers: one that keeps everything, one that keeps nothing.
 
+use rustc_hash::FxHashMap;
+
 use super::execute::{OpError, OpResult, execute};
 use crate::backend::Backend;
 use crate::check::Checker;
@@ -13,33 +15,28 @@ use crate::stop::{Step, Stop};
 /// What operations leave for later ones.
 #[derive(Clone, Debug, Default)]
 pub struct Slots {
-    addresses: Vec<Option<u64>>,
-    kmaps: Vec<Option<KmapSlot>>,
+    addresses: FxHashMap<u32, u64>,
+    kmaps: FxHashMap<u32, KmapSlot>,
 }
 
 impl Slots {
     pub(super) fn set(&mut self, slot: u32, address: Option<u64>) {
-        let slot = slot as usize;
-        if self.addresses.len() <= slot {
-            self.addresses.resize(slot + 1, None);
-        }
-        self.addresses[slot] = address;
+        match address {
+            Some(address) => self.addresses.insert(slot, address),
+            None => self.addresses.remove(&slot),
+        };
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<u64> {
-        self.addresses.get(slot as usize).copied().flatten()
+        self.addresses.get(&slot).copied()
     }
 
     pub(super) fn set_kmap(&mut self, slot: u32, kmap: KmapSlot) {
-        let slot = slot as usize;
-        if self.kmaps.len() <= slot {
-            self.kmaps.resize(slot + 1, None);
-        }
-        self.kmaps[slot] = Some(kmap);
+        self.kmaps.insert(slot, kmap);
     }
 
     pub(super) fn take_kmap(&mut self, slot: u32) -> Option<KmapSlot> {
-        self.kmaps.get_mut(slot as usize).and_then(Option::take)
+        self.kmaps.remove(&slot)
     }
 }
 
