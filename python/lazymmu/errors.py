@@ -1,7 +1,7 @@
 """The exception tree.
 
-Errors of the modelled kernel (-ENOMEM, a BUG) are results and findings, not exceptions; these are about input that makes
-no sense.
+Errors of the modelled kernel (-ENOMEM, a BUG) are results and findings, not exceptions; these are about input that
+makes no sense.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Hooks written in Python: a proposal as a class, run by the core's walkers and by the reference.
 
-Subclass `Scheme` to say *where* hooks are called, `Hooks` to say *what* they do; override only what changes. What is not
-overridden stays native, and ``super()`` calls the native one. An exception in a hook ends the run and surfaces as
+Subclass `Scheme` to say *where* hooks are called, `Hooks` to say *what* they do; override only what changes. What is
+not overridden stays native, and ``super()`` calls the native one. An exception in a hook ends the run and surfaces as
 itself, with a note that names hook, operation and event; the machine stays usable.
 """
 
@@ -98,7 +98,8 @@ class Kernel(Protocol):
     def native(self) -> int:
         """What the hook that is being called would have done, with the arguments of the call.
 
-        Returns the old word for ``ptep_get_and_clear``, the address for ``kmap``, the entries copied for ``sync``, else 0.
+        Returns the old word for ``ptep_get_and_clear``, the address for ``kmap``, the entries copied for ``sync``,
+        else 0.
         """
 
     def native_word(self, word: int, why: str) -> None:
@@ -187,8 +188,8 @@ class Scheme:
 class Hooks:
     """What hooks do. Override a method to change it.
 
-    Events of the calls themselves (``BEGIN``, ``END``, ``SYNC``, ``ENTER``, ``LEAVE``, ``LAZY_FLUSH``) are made by generic code,
-    events of what a hook does by what it calls on ``kernel``.
+    Events of the calls themselves (``BEGIN``, ``END``, ``SYNC``, ``ENTER``, ``LEAVE``, ``LAZY_FLUSH``) are made by
+    generic code, events of what a hook does by what it calls on ``kernel``.
     """
 
     def begin(self, kernel: Kernel, walk: Walk) -> None:
@@ -248,7 +249,10 @@ class Hooks:
         kernel.native()
 
     def pte_fn(self, kernel: Kernel, entry: Entry) -> int | None:
-        """The callback of ``apply_to_page_range`` where its kind is ``user``; returns 0, None, or a negative error number."""
+        """The callback of ``apply_to_page_range`` where its kind is ``user``.
+
+        Returns 0, None, or a negative error number.
+        """
         return 0
 
 

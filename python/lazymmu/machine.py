@@ -71,7 +71,7 @@ def _texts(options: Mapping[str, str | bool]) -> list[tuple[str, str]]:
 
 
 def _tasks(tasks: Iterable[Mapping[str, int] | tuple[int, int]]) -> list[tuple[int, int]]:
-    pairs = []
+    pairs: list[tuple[int, int]] = []
     for task in tasks:
         if isinstance(task, Mapping):
             if unknown := set(task) - {"mm", "cpu"}:

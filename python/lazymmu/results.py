@@ -16,8 +16,8 @@ EVENT_FIELDS = ("kind", "level", "cpu", "context", "task", "mm", "op", "aux", "v
 class Hazard:
     """One finding of the checker.
 
-    ``event`` is the index of the event at which it was found, ``level`` a level number or 0, ``count`` how often the same
-    was found in this operation.
+    ``event`` is the index of the event at which it was found, ``level`` a level number or 0, ``count`` how often the
+    same was found in this operation.
     """
 
     code: str
@@ -60,9 +60,10 @@ class Hazard:
 class Result:
     """How one operation ended.
 
-    ``ending`` is one of ``done`` (a void function returned), ``returned`` (``ret``, ``mask`` and, for apply, ``calls``),
-    ``address`` (``value``; None is NULL), ``created`` (``value``: a task or an mm), ``accessed`` (``outcome``, ``pa``), ``word``
-    (``value``), ``died`` (``bug``: a bug code), ``hook-failed``, ``not-run`` (the task was dead).
+    ``ending`` is one of ``done`` (a void function returned), ``returned`` (``ret``, ``mask`` and, for apply,
+    ``calls``), ``address`` (``value``; None is NULL), ``created`` (``value``: a task or an mm), ``accessed``
+    (``outcome``, ``pa``), ``word`` (``value``), ``died`` (``bug``: a bug code), ``hook-failed``, ``not-run`` (the
+    task was dead).
     """
 
     ending: str

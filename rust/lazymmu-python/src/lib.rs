@@ -1,14 +1,18 @@
 //! Python bindings: what the module `lazymmu._native` exports.
 
 mod arrays;
+mod cost;
 mod errors;
 mod hooks;
 mod lists;
 mod machine;
 mod program;
+mod toml;
 
 #[pyo3::pymodule]
 mod _native {
+    #[pymodule_export]
+    use super::cost::CostTable;
     #[pymodule_export]
     use super::hooks::{Entry, Kernel, Walk};
     #[pymodule_export]
@@ -20,4 +24,6 @@ mod _native {
     use super::machine::{Machine, RawRun};
     #[pymodule_export]
     use super::program::Program;
+    #[pymodule_export]
+    use super::toml::toml_line;
 }

@@ -1,6 +1,7 @@
 //! An executable model of how the Linux kernel changes page tables.
 pub mod backend;
 pub mod check;
+pub mod cost;
 pub mod descriptor;
 pub mod event;
 pub mod geometry;
