@@ -176,6 +176,13 @@ class Run:
     hazards: Sequence[Hazard] = ()
 
     @property
+    def died(self) -> bool:
+        """A kernel BUG ended a task."""
+        if isinstance(self.results, Results):
+            return bool((self.results.array["ending"] == ENDINGS.index("died")).any())
+        return any(result.ending == "died" for result in self.results)
+
+    @property
     def ok(self) -> bool:
         """No finding breaks a legal machine."""
         return not any(h.severity == "breaks" for h in self.hazards)

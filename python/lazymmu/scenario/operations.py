@@ -224,9 +224,16 @@ class Block:
 
     @_operation
     def pte(
-        self, va: Address, step: PteStep, word: Number | None = None, mm: Index | None = None, **extra: Unpack[Extra]
+        self,
+        va: Address,
+        step: PteStep,
+        word: Number | None = None,
+        pa: Number | None = None,
+        prot: Prot | None = None,
+        mm: Index | None = None,
+        **extra: Unpack[Extra],
     ) -> None:
-        """Works on one leaf entry whose table exists."""
+        """Works on one leaf entry whose table exists; what is set is ``word``, or the frame ``pa`` with ``prot``."""
 
     @_operation
     def lazy_enable(self, **extra: Unpack[Extra]) -> None:
@@ -295,6 +302,10 @@ class Block:
     @_operation
     def populate_kernel(self, va: Address, sync: Flag | None = None, **extra: Unpack[Extra]) -> None:
         """Links the tables of one kernel address directly; ``sync`` as ``pgd_populate_kernel`` has it."""
+
+    @_operation
+    def populate_user(self, mm: Index, va: Address, **extra: Unpack[Extra]) -> None:
+        """Links the tables of one user address, as a page fault does."""
 
     @_operation
     def kmap_local(self, slot: Slot, page: Number, **extra: Unpack[Extra]) -> None:

@@ -76,10 +76,6 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     fn table_linked<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _pa: u64) -> Step {
         Ok(())
     }
-    /// A table has been linked into `entry`.
-    fn populated<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>) -> Step {
-        Ok(())
-    }
 
     /// `CONFIG_HAVE_ARCH_HUGE_VMAP`.
     fn huge_vmap<W: Watch>(_k: &Kernel<Self, W>) -> bool {

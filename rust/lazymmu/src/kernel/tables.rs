@@ -60,7 +60,9 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         B::table_linked(self, entry, pa)?;
         let word = B::table_word(self, entry.level(), pa, entry.mm == INIT_MM);
         self.set_entry(entry, word, Store::Populate)?;
-        B::populated(self, entry)?;
+        if self.options.begin_end_flush_links {
+            crate::scheme::Hooks::lazy_flush(self)?;
+        }
         Ok(true)
     }
 

@@ -181,7 +181,16 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
             };
             Ok(ended(k.access(va, access), |a| Ending::Accessed { outcome: a.outcome, pa: a.pa }))
         }
-        Op::Pte { mm, va, step, word } => pte(k, *mm, *va, *step, *word),
+        Op::Pte { mm, va, step, word, pa, prot } => {
+            let word = match pa {
+                Some(pa) => {
+                    let (pa, prot) = (physical(k, *pa, 1)?, prot_of(k, prot)?);
+                    k.format().pte(pa, prot)
+                }
+                None => *word,
+            };
+            pte(k, *mm, *va, *step, word)
+        }
         Op::LazyEnable {} => void(k.lazy_enable()),
         Op::LazyDisable {} => void(k.lazy_disable()),
         Op::LazyPause {} => void(k.lazy_pause()),
@@ -234,7 +243,14 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
         Op::PopulateKernel { va, sync } => {
             let va = canonical(k, *va)?;
             in_kernel_half(k, va)?;
-            void(populate_kernel(k, va, *sync))
+            void(populate(k, INIT_MM, va, *sync))
+        }
+        Op::PopulateUser { mm, va } => {
+            let (mm, va) = (known_mm(k, *mm)?, canonical(k, *va)?);
+            if mm == INIT_MM || k.geometry().is_kernel(va) {
+                return Err(OpError::Half { va, half: "user" });
+            }
+            void(populate(k, mm, va, false))
         }
         Op::KmapLocal { slot, page } => {
             let page = physical(k, *page, 1)?;
@@ -268,7 +284,7 @@ pub(super) fn range_of<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> (
         | Op::FlushTlbKernelRange { va, size } => (*va, *size),
         Op::VmapPagesRange { va, pages, .. } => (*va, pages.count.wrapping_mul(page)),
         Op::Access { va, .. } => (*va, 1),
-        Op::Pte { va, .. } | Op::PopulateKernel { va, .. } => (*va, page),
+        Op::Pte { va, .. } | Op::PopulateKernel { va, .. } | Op::PopulateUser { va, .. } => (*va, page),
         _ => return (0, 0),
     };
     address(k, va).map_or((0, 0), |va| (va, va.wrapping_add(size)))
@@ -526,20 +542,21 @@ fn pte<B: Backend, W: Drive>(k: &mut Kernel<B, W>, mm: u16, va: Addr, step: PteS
     })
 }
 
-/// Links tables down to the leaf table, as early and hotplug code does. With `sync`, `pgd_populate_kernel` and
-/// `p4d_populate_kernel` call the sync hook for the one address.
-fn populate_kernel<B: Backend, W: Drive>(k: &mut Kernel<B, W>, va: u64, sync: bool) -> Run<()> {
-    let mut table = k.open_root(INIT_MM);
+/// Links tables down to the leaf table, as early and hotplug code does for the kernel, and a page fault for a user. With
+/// `sync`, `pgd_populate_kernel` and `p4d_populate_kernel` call the sync hook for the one address.
+fn populate<B: Backend, W: Drive>(k: &mut Kernel<B, W>, mm: MmId, va: u64, sync: bool) -> Run<()> {
+    let mut table = k.open_root(mm);
     while table.level != Level::Pte {
         let level = table.level;
         let index = k.geometry().index(level, va);
-        let entry = Entry::new(table.view(), index, va, INIT_MM);
+        let entry = Entry::new(table.view(), index, va, mm);
         if k.entry_none(entry)? {
-            if !k.alloc_below(entry, Zone::Low)? {
+            let high = mm != INIT_MM && level == Level::Pmd && B::highpte(k);
+            if !k.alloc_below(entry, if high { Zone::High } else { Zone::Low })? {
                 return Ok(());
             }
             if sync && level >= Level::P4d {
-                let walk = Walk { site: Site::PopulateKernel, mm: INIT_MM, start: va, end: va };
+                let walk = Walk { site: Site::PopulateKernel, mm, start: va, end: va };
                 k.sync_if_modified(walk, ModMask::of(level))?;
             }
         }

@@ -204,7 +204,16 @@ ops! {
     /// Uses an address.
     14 Access { va: Addr, #[serde(default)] kind: AccessKind, }
     /// Works on one leaf entry whose table exists.
-    15 Pte { #[serde(default)] mm: u16, va: Addr, step: PteStep, #[serde(default)] word: u64, }
+    15 Pte {
+        #[serde(default)] mm: u16,
+        va: Addr,
+        step: PteStep,
+        #[serde(default)] word: u64,
+        /// Instead of `word`: the frame to map ...
+        #[serde(default)] pa: Option<u64>,
+        /// ... with this protection.
+        #[serde(default)] prot: ProtSpec,
+    }
     16 LazyEnable {}
     17 LazyDisable {}
     18 LazyPause {}
@@ -234,6 +243,8 @@ ops! {
     34 KunmapLocal { slot: u32, }
     /// A page-table dump takes or releases init_mm's mmap lock.
     35 Ptdump { running: bool, }
+    /// Links the tables of one user address, as a page fault does.
+    36 PopulateUser { mm: u16, va: Addr, }
 }
 
 const fn yes() -> bool {

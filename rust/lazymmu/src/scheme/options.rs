@@ -195,6 +195,8 @@ options! {
         "begin/end is called for init_mm only (patch 13/14)";
     begin_end_lazy: bool = false,
         "begin enters lazy MMU mode and end leaves it where the backend has one";
+    begin_end_flush_links: bool = false,
+        "a new table's link is followed by a flush of the lazy queue: a repair of begin-end-lazy, to see what breaks next";
     arm64_barriers: Arm64Barriers = Arm64Barriers::EachStore,
         "when arm64 completes a valid kernel entry";
     arm64_cont_vmap: bool = false,
