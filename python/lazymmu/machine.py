@@ -184,9 +184,9 @@ class Machine:
         """The same for an array of addresses: physical addresses, levels (0: a fault), words."""
         return self._native.translate_many(np.ascontiguousarray(vas, np.uint64), mm)
 
-    def image(self) -> list[Table]:
-        """Every table page, by ascending physical address."""
-        return [Table(*table) for table in self._native.image()]
+    def image(self, mm: int | None = None) -> list[Table]:
+        """Table pages by ascending physical address: all, or those that a walk of one address space reaches."""
+        return [Table(*table) for table in self._native.image(mm)]
 
     def roots(self) -> list[int]:
         """Physical addresses of the root tables, by address space."""

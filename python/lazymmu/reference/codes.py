@@ -20,7 +20,7 @@ ERANGE: Final = 34
 
 
 def level_bit(level: int) -> int:
-    """The bit of ``pgtbl_mod_mask`` for entries of this level: PGD 0x1, P4D 0x2, PUD 0x4, PMD 0x8, PTE 0x10 (facts 2.0)."""
+    """The level's bit of ``pgtbl_mod_mask``: PGD 0x1, P4D 0x2, PUD 0x4, PMD 0x8, PTE 0x10 (facts 2.0)."""
     return 1 << (PGD - level)
 
 

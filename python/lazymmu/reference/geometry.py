@@ -1,8 +1,8 @@
 """Levels, shifts, entries and addresses. Knows nothing of descriptors' bits.
 
-Levels count upward from the leaf table: 1 pte, 2 pmd, 3 pud, 4 p4d, 5 pgd. Levels that do not exist in hardware are folded
-(facts 1.1): a geometry of L levels has the levels 1 to L, and its root's entries carry the lowest name of their folded group, which
-is where the kernel really tests them.
+Levels count upward from the leaf table: 1 pte, 2 pmd, 3 pud, 4 p4d, 5 pgd. Levels that do not exist in hardware are
+folded (facts 1.1): a geometry of L levels has the levels 1 to L, and its root's entries carry the lowest name of their
+folded group, which is where the kernel really tests them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ LAYOUT: Final = (
     "highmem_frames",
     "ram_end",
 )
-"""Keys of a layout. ``task_size``: end of user addresses. ``table_frames``, ``highmem_frames``: where table pages come from; the
-latter is also where highmem begins (0: there is none). ``ram_end``: first physical address that is no RAM (only Xen PV looks)."""
+"""Keys of a layout. ``task_size``: end of user addresses. ``table_frames``, ``highmem_frames``: where table pages come
+from; the latter is also where highmem begins (0: there is none). ``ram_end``: first physical address that is no RAM
+(only Xen PV looks; 0: all is RAM)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Geometry:
     pa_bits: int
     layout: Mapping[str, int] = field(compare=False)
     signed: bool = False
-    """One root for both halves, the upper one sign-extended (x86-64). Else kernel addresses just have bits set on top."""
+    """One root for both halves, the upper one sign-extended (x86-64)."""
 
     @property
     def levels(self) -> int:

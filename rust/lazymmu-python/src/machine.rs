@@ -1,12 +1,13 @@
 //! A machine, and what a run of a program on it leaves behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use lazymmu::event::{Counts, Event};
 use lazymmu::geometry::{Geometry, Layout, Level};
 use lazymmu::kernel::{Overrides, Setup, TaskSetup, Translation};
 use lazymmu::machine::{LazyMmuState, MmId, TaskId};
+use lazymmu::scenario::ProtSpec;
 use lazymmu::run::{self, AnyRunner, Mode, OpResult, Output, Spec};
 use lazymmu::{backend, geometry};
 use numpy::{PyArray1, PyReadonlyArray1};
@@ -26,6 +27,16 @@ type InjectedRow = (u32, u32, u32, [u64; arrays::RESULT_WORDS]);
 type FindingRow = (&'static str, &'static str, &'static str, u64, u32, u8, u16, u64, u8, String, u64);
 /// Addresses, leaf levels (0: no translation) and leaf words.
 type Translations<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<u64>>);
+
+/// A table: physical address, level, words.
+type TableRow<'py> = (u64, u8, Bound<'py, PyArray1<u64>>);
+
+/// A protection as Python gives it.
+#[derive(FromPyObject)]
+enum Prot {
+    Bits(u64),
+    Name(String),
+}
 
 /// What a run leaves behind. Arrays are handed out once each.
 #[pyclass(module = "lazymmu._native")]
@@ -257,15 +268,27 @@ impl Machine {
         ))
     }
 
-    /// Every table by physical address: (address, level, words).
-    fn image<'py>(&self, py: Python<'py>) -> Vec<(u64, u8, Bound<'py, PyArray1<u64>>)> {
+    /// Tables by physical address: (address, level, words). With `mm` only those that a walk of it reaches.
+    #[pyo3(signature = (mm=None))]
+    fn image<'py>(&self, py: Python<'py>, mm: Option<u16>) -> PyResult<Vec<TableRow<'py>>> {
         let memory = &self.runner.machine().memory;
-        let mut out = Vec::with_capacity(memory.len());
-        for (pa, id) in memory.tables() {
-            let words = (0..memory.entries(id)).map(|n| memory.word(id, n)).collect();
-            out.push((pa, memory.level(id).number(), PyArray1::from_vec(py, words)));
+        let mut tables = memory.tables();
+        if let Some(mm) = mm {
+            let reachable: HashSet<_> = self.runner.reachable(self.known_mm(mm)?).into_iter().collect();
+            tables.retain(|(_, id)| reachable.contains(id));
         }
-        out
+        let words = |id| (0..memory.entries(id)).map(|n| memory.word(id, n)).collect();
+        let row = |(pa, id)| (pa, memory.level(id).number(), PyArray1::from_vec(py, words(id)));
+        Ok(tables.into_iter().map(row).collect())
+    }
+
+    /// `pfn_pte`: the word that maps a frame with a protection of the format (a name, or bits).
+    fn pte_word(&self, pa: u64, prot: Prot) -> PyResult<u64> {
+        let prot = match prot {
+            Prot::Bits(bits) => ProtSpec::Bits(bits),
+            Prot::Name(name) => ProtSpec::Name(name),
+        };
+        self.runner.pte_word(pa, &prot).map_err(errors::request)
     }
 
     /// Physical addresses of the root tables, by address space.
@@ -341,6 +364,23 @@ impl Machine {
     /// The word that links the table at `pa` into init_mm.
     fn table_word(&self, level: u8, pa: u64) -> PyResult<u64> {
         Ok(self.runner.table_word(known_level(level)?, pa))
+    }
+
+    /// What a word of this level is: `none`, `leaf`, `table`, or `other` (not valid for hardware).
+    fn classify(&self, level: u8, word: u64) -> PyResult<&'static str> {
+        let level = known_level(level)?;
+        let format = self.runner.format();
+        Ok(match () {
+            () if format.none(level, word) => "none",
+            () if !format.valid(word) => "other",
+            () if level == Level::Pte || format.leaf(level, word) => "leaf",
+            () => "table",
+        })
+    }
+
+    /// The physical address in a word, as the format has it.
+    fn word_address(&self, level: u8, word: u64) -> PyResult<u64> {
+        Ok(self.runner.format().address(known_level(level)?, word))
     }
 
     /// What a word grants, or None where it is no valid leaf.

@@ -109,7 +109,8 @@ class Arm64Format(Format):
     def link(self, level: int, pa: int, kernel: bool) -> int:  # noqa: ARG002
         """``pmd_populate_kernel`` (UXNTable) and ``pmd_populate`` (PXNTable).
 
-        7.x adds the table access flag (7.3 facts 26), to user tables as well: the recording arm64-7.3.4-4k48/user.jsonl shows it.
+        7.x adds the table access flag (7.3 facts 26), to user tables as well, as the recording
+        arm64-7.3.4-4k48/user.jsonl shows.
         """
         return self.encode(pa) | TYPE_TABLE | self.table_flag | (TABLE_UXN if kernel else TABLE_PXN)
 

@@ -1,7 +1,7 @@
 """What walkers and backends ask of an entry format.
 
-Two views of the same word: *software* predicates are those that the kernel's headers define (``pmd_none``, ``pmd_bad``, ...),
-*hardware* ones (`Format.kind`, `Format.permits`) say what a table walker of the CPU makes of it.
+Two views of the same word: *software* predicates are those that the kernel's headers define (``pmd_none``, ``pmd_bad``,
+...), *hardware* ones (`Format.kind`, `Format.permits`) say what a table walker of the CPU makes of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""x86: 64-bit, PAE and two-level entries (facts 1.3; ``arch/x86/include/asm/pgtable.h`` and ``pgtable_types.h``, 6.12)."""
+"""x86: 64-bit, PAE and two-level entries (facts 1.3; ``arch/x86/include/asm/pgtable.h``, ``pgtable_types.h``)."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class X86Format(Format):
         return word & self.pfn_mask
 
     def link(self, level: int, pa: int, kernel: bool) -> int:  # noqa: ARG002
-        """``_PAGE_TABLE`` for kernel tables too; in the PDPT of PAE nearly everything but P is reserved (``pud_populate``)."""
+        """``_PAGE_TABLE``, for kernel tables too; in PAE's PDPT nearly all but P is reserved (``pud_populate``)."""
         return pa | (P if self.pae and level == PUD else PAGE_TABLE)
 
     def page(self, pa: int, prot: int) -> int:

@@ -1,5 +1,7 @@
 //! Table pages: opening, allocating, linking and freeing them.
 
+use rustc_hash::FxHashSet;
+
 use super::{Entry, Kernel, Watch};
 use crate::backend::Backend;
 use crate::descriptor::Format;
@@ -7,7 +9,7 @@ use crate::event::codes::{BugCode, Store, Warning};
 use crate::event::{Event, Kind};
 use crate::geometry::Level;
 use crate::machine::{INIT_MM, MmId};
-use crate::memory::{FrameError, Table, Zone, zero_words};
+use crate::memory::{FrameError, Table, TableId, Zone, zero_words};
 use crate::modmask::ModMask;
 use crate::stop::{Run, Step, Stop};
 
@@ -113,6 +115,34 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             let Some(id) = id else { return };
             table = self.machine.memory.open(id);
         }
+    }
+
+    /// The tables that a walk of this address space can reach, root first.
+    #[must_use]
+    pub fn reachable(&self, mm: MmId) -> Vec<TableId> {
+        let memory = &self.machine.memory;
+        let mut found = vec![self.machine.root(mm)];
+        let mut seen: FxHashSet<TableId> = found.iter().copied().collect();
+        let mut next = 0;
+        while let Some(&id) = found.get(next) {
+            next += 1;
+            let level = memory.level(id);
+            if level == Level::Pte {
+                continue;
+            }
+            for index in 0..memory.entries(id) {
+                let word = memory.word(id, index);
+                if !self.format.valid(word) || self.format.leaf(level, word) {
+                    continue;
+                }
+                if let Some(below) = memory.at(B::table_pa(self, level, word))
+                    && seen.insert(below)
+                {
+                    found.push(below);
+                }
+            }
+        }
+        found
     }
 
     /// Frees a table page.

@@ -10,13 +10,14 @@ use crate::backend::x86_64::X86_64;
 use crate::backend::xen_pv::XenPv;
 use crate::backend::{self, Backend, BackendError};
 use crate::check::{Checker, Finding};
-use crate::descriptor::AnyFormat;
+use crate::descriptor::{AnyFormat, Format, UnknownProt};
 use crate::event::{Counts, Event, Kind};
 use crate::geometry::Layout;
 use crate::kernel::{Config, Hook, Kernel, Overrides, Setup, Translation, Translations};
 use crate::machine::{LazyMmuState, Machine, MmId, TaskId};
+use crate::memory::TableId;
 use crate::modmask::ModMask;
-use crate::scenario::{Injection, Op, OpStep, Program};
+use crate::scenario::{Injection, Op, OpStep, Program, ProtSpec};
 use crate::scheme::{self, OptionError, Options};
 use crate::stop::Stop;
 
@@ -105,6 +106,10 @@ pub trait AnyRunner: Send + Sync + std::fmt::Debug {
     /// Says which machine frame stands behind a guest frame; only a hypervisor's guest has such.
     fn map_frame(&mut self, guest: u64, machine: u64);
     fn set_ram_end(&mut self, end: u64);
+    /// The tables of an address space, root first.
+    fn reachable(&self, mm: MmId) -> Vec<TableId>;
+    /// `pfn_pte` with a protection of the format.
+    fn pte_word(&self, pa: u64, prot: &ProtSpec) -> Result<u64, UnknownProt>;
     /// Where the table is that a word at this level points to.
     fn table_pa(&self, level: crate::geometry::Level, word: u64) -> u64;
     /// The word that links the table at `pa` into init_mm.
@@ -330,6 +335,19 @@ macro_rules! any_runner {
 
             fn set_ram_end(&mut self, end: u64) {
                 self.kernel.backend.set_ram_end(end);
+            }
+
+            fn reachable(&self, mm: MmId) -> Vec<TableId> {
+                self.kernel.reachable(mm)
+            }
+
+            fn pte_word(&self, pa: u64, prot: &ProtSpec) -> Result<u64, UnknownProt> {
+                let format = self.kernel.format();
+                let prot = match prot {
+                    ProtSpec::Bits(bits) => *bits,
+                    ProtSpec::Name(name) => format.prot(name)?,
+                };
+                Ok(format.pte(pa, prot))
             }
 
             fn table_pa(&self, level: crate::geometry::Level, word: u64) -> u64 {

@@ -1,0 +1,151 @@
+"""The kernel of a recording as a model: backend, geometry, scheme, options, address layout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lazymmu import _native
+from lazymmu.errors import RecordingError
+from lazymmu.recording.files import Recording, parse, read_bytes, read_lines
+
+PROTS = {
+    "rw": "PAGE_KERNEL",
+    "ro": "PAGE_KERNEL_RO",
+    "rwx": "PAGE_KERNEL_EXEC",
+    "nc": "prot_nc",
+    "wc": "prot_wc",
+    "io": "prot_io",
+    "rox": "prot_rox",
+}
+"""Protections of the command language, and where ``info.json`` has their bits."""
+
+MACHINES = {"aarch64": ("arm64",), "x86_64": ("x86-64", "xen-pv"), "i686": ("x86-32",), "i586": ("x86-32",)}
+
+FAR_FRAMES = {64: 0xF_0000_0000, 32: 0x3000_0000}
+"""Where the model puts tables of its own, away from the frames that recorded kernels used."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A recorded kernel."""
+
+    recording: Recording
+    info: Mapping[str, Any]
+    config: frozenset[str]
+    command_line: str
+
+    def number(self, key: str) -> int:
+        """A number of ``info.json``."""
+        value = self.info.get(key)
+        if isinstance(value, str):
+            try:
+                return int(value, 0)
+            except ValueError:
+                pass
+        elif isinstance(value, int):
+            return value
+        where = self.recording.need("info.json")
+        raise RecordingError(where, key, f"expected a number, got {value!r}")
+
+    @cached_property
+    def release(self) -> tuple[int, int]:
+        """Major and minor number of the kernel."""
+        text = str(self.info.get("release", ""))
+        found = re.match(r"(\d+)\.(\d+)", text)
+        if not found:
+            raise RecordingError(self.recording.need("info.json"), "release", f"expected a kernel release, got {text!r}")
+        return int(found[1]), int(found[2])
+
+    @cached_property
+    def xen(self) -> bool:
+        """It ran as a paravirtualised guest."""
+        return self.command_line.startswith("xen:") or "earlyprintk=xen" in self.command_line
+
+    @cached_property
+    def backend(self) -> str:
+        """The backend that models it."""
+        machine = str(self.info.get("machine", ""))
+        if machine not in MACHINES:
+            known = ", ".join(MACHINES)
+            path = self.recording.need("info.json")
+            raise RecordingError(path, "machine", f"{machine!r} is not modelled: expected one of {known}")
+        return MACHINES[machine][-1 if self.xen else 0]
+
+    @cached_property
+    def geometry(self) -> str:
+        """The geometry of its tables."""
+        shape = [(self.number("page_shift"), self.number("ptrs_per_pte"))]
+        for level in ("pmd", "pud", "p4d"):
+            if self.number(f"ptrs_per_{level}") > 1:
+                shape.append((self.number(f"{level}_shift"), self.number(f"ptrs_per_{level}")))
+        shape.append((self.number("pgdir_shift"), self.number("ptrs_per_pgd")))
+        known = _native.geometries()
+        names = next(names for name, _, names in _native.backends() if name == self.backend)
+        for name in names:
+            if [(shift, entries) for _, _, shift, entries in known[name]["levels"]] == shape:
+                return name
+        path = self.recording.need("info.json")
+        raise RecordingError(path, "ptrs_per_pgd", f"{self.backend} has no geometry with shifts and entries {shape}")
+
+    @cached_property
+    def scheme(self) -> str:
+        """The scheme of its release."""
+        if self.release >= (7, 0):
+            return "v7.0"
+        return "v6.16" if self.release >= (6, 16) else "v6.12"
+
+    @cached_property
+    def options(self) -> dict[str, str | bool]:
+        """What this build and this machine have that the scheme's defaults have not."""
+        has = self.config.__contains__
+        out: dict[str, str | bool] = {}
+        if self.config:
+            out["hugetlb"] = has("CONFIG_HUGETLB_PAGE")
+        if self.backend == "arm64":
+            if self.config and self.release < (6, 18):
+                out["arm64_block_vmap"] = not has("CONFIG_PTDUMP_DEBUGFS")
+            return out
+        out["x86_global"] = bool(self.number("PAGE_KERNEL") & 0x100)
+        out["x86_pse"] = bool(self.number("pse"))
+        out["x86_gbpages"] = bool(self.number("gbpages"))
+        out["x86_64_sync"] = self.number("arch_page_table_sync_mask") != 0
+        out["x86_shared_kernel_pmd"] = bool(self.number("SHARED_KERNEL_PMD")) if "SHARED_KERNEL_PMD" in self.info else False
+        if self.config:
+            out["highpte"] = has("CONFIG_HIGHPTE")
+        return out
+
+    @cached_property
+    def layout(self) -> dict[str, int]:
+        """The addresses that this build has elsewhere than the geometry's default."""
+        # x86 gives the last address of the vmalloc space, others the first one behind it.
+        end = -(-self.number("vmalloc_end") // 4096) * 4096
+        bits = _native.geometries()[self.geometry]["long_bits"]
+        layout = {"vmalloc_start": self.number("vmalloc_start"), "vmalloc_end": end, "table_frames": FAR_FRAMES[bits]}
+        if bits == 32:
+            layout["highmem_frames"] = self.number("high_memory") - self.number("page_offset")
+        return layout
+
+    def prot(self, name: str) -> int | None:
+        """The bits of a protection of the command language."""
+        return self.number(PROTS[name]) if name in PROTS else None
+
+
+def describe(recording: Recording) -> Kernel:
+    """The kernel of a recording.
+
+    Raises `RecordingError` where ``info.json`` lacks something, or has something that no backend models.
+    """
+    path = recording.need("info.json")
+    text = read_bytes(path).decode("utf-8", "replace")
+    info = parse(text, path, 1)
+    lines: list[str] = []
+    if config := recording.find("kernel.config"):
+        lines = [line for _, line in read_lines(config)]
+    enabled = frozenset(line.partition("=")[0] for line in lines if line.endswith(("=y", "=m")))
+    command_line = recording.find("cmdline")
+    shown = read_bytes(command_line).decode("utf-8", "replace").strip() if command_line else ""
+    return Kernel(recording, info, enabled, shown)
