@@ -89,7 +89,7 @@ class Machine:
             raise ConfigError(str(error)) from error
         self._log = Log(log, None)
         overrides = Overrides(replacing, hooks)
-        self._kernel = Kernel(shape, _format(shape, chosen), chosen, backend_class, native, overrides, self._log)
+        self._kernel = Kernel(shape, _format(backend, shape, chosen), chosen, backend_class, native, overrides, self._log)
         _boot(self._kernel, setup)
         self._checker: Checker | None = None
         if check:
@@ -216,21 +216,26 @@ class Machine:
             k.fail_alloc = None
         return result
 
-    def _operate(self, op: Operation, prepared: tuple[Range, Work] | None = None) -> Result:
+    def _operate(self, op: Operation, prepared: tuple[Range, Work]) -> Result:
         """From `OP` to `OP_END`."""
         k = self._kernel
-        (start, end), work = prepared or self._operations.prepare(op)
+        (start, end), work = prepared
         k.emit(ev.OP, aux=CODES[op.name], va=start, new=end)
         done = work()
         if isinstance(done, Walk):
             k.emit(ev.OP_END, aux=done.mask, old=done.ret, new=done.calls)
-            return Result("returned", ret=done.ret, mask=done.mask, calls=done.calls)
-        k.emit(ev.OP_END)
-        return DONE if done is None else done
+        else:
+            k.emit(ev.OP_END)
+        return _result(done)
+
+    def _inner(self, op: Operation) -> Result:
+        """An operation inside another one: only what it does is an event."""
+        _, work = self._operations.prepare(op)
+        return _result(work())
 
     def _run_inner(self, ops: tuple[Operation, ...]) -> None:
         for op in ops:
-            self._operate(op)
+            self._inner(op)
 
     # Injections -----------------------------------------------------------------------------------
 
@@ -259,7 +264,7 @@ class Machine:
         def work() -> None:
             for step, op in enumerate(injection.ops):
                 try:
-                    result = self._operate(op)
+                    result = self._inner(op)
                 except TaskDied as died:
                     self._injected.append((k.op, number, step, Result("died", bug=died.code)))
                     raise
@@ -297,6 +302,12 @@ def run(
     return machine._run(parsed)
 
 
+def _result(done: Result | Walk | None) -> Result:
+    if isinstance(done, Walk):
+        return Result("returned", ret=done.ret, mask=done.mask, calls=done.calls)
+    return DONE if done is None else done
+
+
 # Building a machine -------------------------------------------------------------------------------
 
 
@@ -327,10 +338,11 @@ def _geometry(backend: str, backend_class: type[Backend], name: str | None) -> G
     return geometry
 
 
-def _format(geometry: Geometry, options: Options) -> Format:
+def _format(backend: str, geometry: Geometry, options: Options) -> Format:
     if geometry.name.startswith("arm64"):
         return Arm64Format(geometry, table_af=options.arm64_table_af)
-    return X86Format(geometry, global_pages=options.x86_global)
+    # A Xen PV guest has no global pages.
+    return X86Format(geometry, global_pages=options.x86_global and backend != "xen-pv")
 
 
 def _laws(k: Kernel) -> Laws:
