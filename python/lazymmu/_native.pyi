@@ -9,6 +9,28 @@ import numpy.typing as npt
 from lazymmu.hooks import Entry as EntryProtocol
 from lazymmu.hooks import Walk as WalkProtocol
 
+__all__ = [
+    "CostTable",
+    "Entry",
+    "Kernel",
+    "Machine",
+    "Program",
+    "RawRun",
+    "Walk",
+    "backends",
+    "build_profile",
+    "codes",
+    "event_kinds",
+    "geometries",
+    "hazards",
+    "operations",
+    "options",
+    "protections",
+    "schemes",
+    "toml_line",
+    "version",
+]
+
 def version() -> str: ...
 def build_profile() -> str: ...
 def backends() -> list[tuple[str, str, list[str]]]: ...

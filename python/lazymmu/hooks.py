@@ -157,11 +157,13 @@ class Kernel(Protocol):
 class Scheme:
     """Where hooks are called. Override a method to move them; ``base`` is the scheme that this one changes.
 
-    ``options`` sets dated facts (``lazymmu list options``) on top of the base's.
+    ``options`` sets dated facts (``lazymmu list options``) on top of the base's. ``hooks`` says what hooks do where the
+    proposal overrides them: a `Hooks` by backend name.
     """
 
     base: ClassVar[str] = "v6.12"
     options: ClassVar[Mapping[str, str | bool]] = {}
+    hooks: ClassVar[Mapping[str, Hooks | type[Hooks]]] = {}
 
     @property
     def name(self) -> str:

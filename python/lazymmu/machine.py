@@ -95,7 +95,8 @@ class Machine:
         mms: user address spaces, numbered from 1; 0 is init_mm.
         tasks: ``{"mm": 0, "cpu": 0}`` each, the first of a CPU runs there; none: one kernel thread a CPU.
         layout: addresses of the geometry's layout to replace, by field name.
-        hooks: what hooks do, where that differs: a `Hooks`. Classes are instantiated.
+        hooks: what hooks do, where that differs: a `Hooks`; None: what a `Scheme` says for the backend. Classes are
+            instantiated.
         check: look for hazards and count.
         log: keep every event. With neither check nor log operations run at full speed and only results are kept.
 
@@ -121,7 +122,7 @@ class Machine:
         placed = None if isinstance(scheme, str) else instance(scheme)
         if placed is not None and not isinstance(placed, Scheme):
             raise ConfigError(f"scheme: expected a name or a lazymmu.Scheme, got {scheme!r}")
-        given = instance(hooks)
+        given = instance(hooks if hooks is not None else placed.hooks.get(backend) if placed else None)
         if given is not None and not isinstance(given, Hooks):
             raise ConfigError(f"hooks: expected a lazymmu.Hooks, got {hooks!r}")
         merged = {**(placed.options if placed else {}), **(options or {})}

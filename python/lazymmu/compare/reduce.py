@@ -54,7 +54,8 @@ class _Oracle:
 def reduce(prepared: Prepared, configuration: Configuration, hazard: Hazard) -> Shortest | None:
     """The shortest program found that has the same finding.
 
-    No operation and no injection can be left out of it, and no number made smaller, without losing the finding. None where the finding does not come again.
+    No operation and no injection can be left out of it, and no number made smaller, without losing the finding.
+    None where the finding does not come again.
     """
     oracle = _Oracle(prepared, configuration, hazard)
     program = dict(prepared.program)

@@ -88,8 +88,12 @@ class Machine:
         except ProgramError as error:
             raise ConfigError(str(error)) from error
         self._log = Log(log, None)
+        if hooks is None and replacing is not None:
+            hooks = getattr(replacing, "hooks", {}).get(backend)
         overrides = Overrides(replacing, hooks)
-        self._kernel = Kernel(shape, _format(backend, shape, chosen), chosen, backend_class, native, overrides, self._log)
+        self._kernel = Kernel(
+            shape, _format(backend, shape, chosen), chosen, backend_class, native, overrides, self._log
+        )
         _boot(self._kernel, setup)
         self._checker: Checker | None = None
         if check:

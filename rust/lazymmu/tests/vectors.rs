@@ -43,10 +43,9 @@ fn last(spec: &Spec<'_>, ops: Vec<Op>) -> Output {
 }
 
 fn ret(output: &Output) -> (i64, u8) {
-    match output.results[0].ending {
-        Ending::Returned { ret, mask, .. } => (ret, mask.bits()),
-        other => panic!("{other:?}"),
-    }
+    let ending = &output.results[0].ending;
+    let Ending::Returned { ret, mask, .. } = ending else { unreachable!("{ending:?}") };
+    (*ret, mask.bits())
 }
 
 fn codes(output: &Output, severity: Severity) -> Vec<&'static str> {
