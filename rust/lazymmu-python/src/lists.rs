@@ -99,9 +99,12 @@ pub(crate) fn operations() -> Vec<(u32, String)> {
     Op::names()
 }
 
-/// Name, default under this scheme, values and meaning of every option.
+/// Name, default, values and meaning of an option.
+type OptionRow = (&'static str, &'static str, Vec<&'static str>, &'static str);
+
+/// Every option, with its default under this scheme.
 #[pyfunction]
-pub(crate) fn options(scheme: &str) -> PyResult<Vec<(&'static str, &'static str, Vec<&'static str>, &'static str)>> {
+pub(crate) fn options(scheme: &str) -> PyResult<Vec<OptionRow>> {
     let scheme = scheme::by_name(scheme).ok_or_else(|| {
         let known: Vec<_> = scheme::ALL.iter().map(|s| s.name()).collect();
         errors::config(format!("unknown scheme {scheme:?}: expected one of {}", known.join(", ")))

@@ -173,7 +173,7 @@ impl Machine {
         let found = candidates.iter().find_map(|base| machine.memory.at(*base).map(|id| (id, *base)));
         let (id, base) = found.ok_or_else(nowhere)?;
         let index = (pa - base) / bytes;
-        if (pa - base) % bytes != 0 || index >= machine.memory.entries(id) as u64 {
+        if !(pa - base).is_multiple_of(bytes) || index >= machine.memory.entries(id) as u64 {
             return Err(nowhere());
         }
         Ok((id, index as usize))
