@@ -26,7 +26,7 @@ from lazymmu.errors import (
     ScenarioError,
 )
 from lazymmu.hooks import Hooks, Scheme
-from lazymmu.machine import Machine, Table, Translation, load_program, run
+from lazymmu.machine import Machine, Table, Translation, events_of, load_program, run
 from lazymmu.results import Hazard, Result, Run
 
 __version__ = version()
@@ -55,6 +55,7 @@ __all__ = [
     "Table",
     "Translation",
     "__version__",
+    "events_of",
     "load_program",
     "run",
 ]

@@ -41,6 +41,17 @@ class Table(NamedTuple):
     words: npt.NDArray[np.uint64]
 
 
+def events_of(events: npt.NDArray[np.void], kind: str) -> npt.NDArray[np.void]:
+    """The events of one kind (``lazymmu list events``), such as ``STORE``.
+
+    Raises `ConfigError` where there is no such kind.
+    """
+    codes = {name: code for code, name, _ in _native.event_kinds()}
+    if kind not in codes:
+        raise ConfigError(f"unknown event kind {kind!r}: expected one of {', '.join(codes)}")
+    return events[events["kind"] == codes[kind]]
+
+
 def load_program(program: ProgramLike) -> Program:
     """Parses a program once, for many runs.
 
