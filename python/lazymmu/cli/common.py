@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, ParamSpec
+from typing import Annotated, Any, BinaryIO, NoReturn, ParamSpec
 
 import typer
 from rich.console import Console
@@ -59,6 +60,22 @@ def command(function: Callable[_P, bool]) -> Callable[_P, None]:
         raise typer.Exit(CLEAN if well else HAZARDS)
 
     return run
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that appears under its name when it is complete, or not at all.
+
+    Raises `lazymmu.InputError` where it cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(path, "", error.strerror or str(error)) from error
 
 
 def print_json(value: Any) -> None:

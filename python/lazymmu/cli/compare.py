@@ -39,7 +39,10 @@ def main(
             raise ConfigError(f"{source} does not apply to {asked}")
     well = all(result.ok(strict=strict) for _, result in found)
     if json:
-        common.print_json({"ok": well, "matrices": [plain.matrix(r, source, strict=strict) for source, r in found]})
+        matrices = [plain.matrix(result, source, strict=strict) for source, result in found]
+        common.print_json({"ok": well, "matrices": matrices, "summary": plain.summary([m for _, m in found])})
     else:
+        if len(found) > 1:
+            text.summary(console, [result for _, result in found])
         text.shortest_runs(console, [result for _, result in found])
     return well

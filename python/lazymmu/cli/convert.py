@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lazymmu.cli import common
-from lazymmu.errors import ConfigError, InputError
+from lazymmu.errors import ConfigError
 from lazymmu.scenario import Scenario, builtin, files, schema
 
 Output = Annotated[Path | None, typer.Argument(metavar="OUT.toml|OUT.py", help="Where to; TOML on stdout if missing.")]
@@ -34,10 +34,8 @@ def convert(
     if output.suffix not in (".toml", ".py"):
         raise ConfigError(f"{output}: expected a name that ends in .toml or .py")
     text = files.to_script(found[0]) if output.suffix == ".py" else files.to_toml(found[0])
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(output, "", error.strerror or str(error)) from error
+    with common.whole_file(output) as file:
+        file.write(text.encode())
     return True
 
 

@@ -11,7 +11,7 @@ import typer
 from lazymmu.cli import common
 from lazymmu.compare import Configuration, execute
 from lazymmu.compare.matrix import rows
-from lazymmu.errors import ConfigError, InputError
+from lazymmu.errors import ConfigError
 from lazymmu.inputs import load
 from lazymmu.report import plain, text
 
@@ -47,22 +47,12 @@ def main(
     cost = common.cost_table(costs).cost(backend, outcome.run.counts)
     well = outcome.ok(strict=strict)
     if events is not None:
-        _save(events, outcome.run.events)
+        with common.whole_file(events) as file:
+            np.save(file, outcome.run.events)
     if json:
         where = configuration.where()
         common.print_json(plain.run(outcome.run, where, cost, list(outcome.failures), ok=well))
     else:
-        text.run(common.console(), outcome.run, backend, cost, outcome.failures)
+        given = workload.prepare(configuration).program
+        text.run(common.console(), given, outcome.run, backend, cost, outcome.failures)
     return well
-
-
-def _save(path: Path, events: np.ndarray) -> None:
-    """Writes beside the target first, so that nothing half-written is left."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            np.save(file, events)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(path, "", error.strerror or str(error)) from error

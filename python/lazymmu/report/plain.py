@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lazymmu.compare.matrix import Cell, Matrix
 from lazymmu.compare.reduce import Shortest
+from lazymmu.compare.summary import summary as compare_summary
 from lazymmu.report.names import LEVELS
 from lazymmu.results import Hazard, Run
 
@@ -49,6 +51,23 @@ def matrix(result: Matrix, source: str, *, strict: bool) -> dict[str, Any]:
         "about": result.workload.about,
         "cells": [_cell(cell, strict=strict) for cell in result.cells],
     }
+
+
+def summary(matrices: Sequence[Matrix]) -> list[dict[str, Any]]:
+    """Several workloads as one matrix."""
+    return [
+        {
+            "backend": total.backend,
+            "scheme": total.scheme,
+            "runs": total.runs,
+            "codes": {severity: sorted(codes) for severity, codes in total.codes.items()},
+            "counts": dict(total.counts),
+            "cost": total.cost,
+            "died": total.died,
+            "unexpected": total.unexpected,
+        }
+        for total in compare_summary(matrices)
+    ]
 
 
 def _cell(cell: Cell, *, strict: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,11 @@ from rich.text import Text
 
 from lazymmu.compare.matrix import Cell, Matrix
 from lazymmu.compare.reduce import Shortest
+from lazymmu.compare.summary import Total
+from lazymmu.compare.summary import summary as compare_summary
 from lazymmu.compare.workload import Configuration
 from lazymmu.report import events
-from lazymmu.results import Hazard, Run
+from lazymmu.results import Run
 
 SHOWN = {
     "arm64": ("barriers", "dsb", "tlbi"),
@@ -26,12 +28,14 @@ SHOWN = {
 
 STYLE = {"breaks": "bold red", "contract": "yellow", "cost": "cyan"}
 _CONTEXT = 8
+_SHORT = 40
 
 
-def _codes(hazards: Sequence[Hazard]) -> Text:
+def _codes(codes: Mapping[str, Collection[str]]) -> Text:
+    """Hazard codes by severity."""
     text = Text()
-    for severity in ("breaks", "contract", "cost"):
-        found = sorted({h.code for h in hazards if h.severity == severity}, key=_order)
+    for severity in STYLE:
+        found = sorted(codes.get(severity, ()), key=_order)
         if found:
             text.append(("\n" if text else "") + f"{severity} ", STYLE[severity])
             text.append(" ".join(found), STYLE[severity])
@@ -51,15 +55,47 @@ def counts(backend: str, values: Mapping[str, int]) -> str:
 def _cell(cell: Cell) -> Text:
     if cell.outcome is None:
         return Text(cell.error, "dim")
-    text = _codes(cell.outcome.run.hazards)
+    run = cell.outcome.run
+    text = _codes({severity: {h.code for h in run.hazards if h.severity == severity} for severity in STYLE})
     if cell.outcome.failures:
         text.append(f"\nnot as expected ({len(cell.outcome.failures)})", "bold red")
-    values = cell.outcome.run.counts
-    for name in SHOWN.get(cell.configuration.backend, ()):
-        if values.get(name):
-            text.append(f"\n{name} {values[name]}", "default")
-    text.append("\nthe task died" if cell.outcome.run.died else f"\ncost {cell.cost:,.0f}", "dim")
+    _figures(text, cell.configuration.backend, run.counts)
+    text.append("\nthe task died" if run.died else f"\ncost {cell.cost:,.0f}", "dim")
     return text
+
+
+def _figures(text: Text, backend: str, values: Mapping[str, int]) -> None:
+    for name in SHOWN.get(backend, ()):
+        if values.get(name):
+            text.append(f"\n{name} {values[name]:,}", "default")
+
+
+def _total(total: Total) -> Text:
+    if not total.runs:
+        return Text("does not apply", "dim")
+    text = _codes(total.codes)
+    if total.unexpected:
+        text.append(f"\nnot as expected in {total.unexpected}", "bold red")
+    _figures(text, total.backend, total.counts)
+    text.append(f"\ncost {total.cost:,.0f}", "dim")
+    if total.died:
+        text.append(f"\na task died in {total.died}", "dim")
+    return text
+
+
+def summary(console: Console, matrices: Sequence[Matrix]) -> None:
+    """One table for several workloads."""
+    totals = {(t.backend, t.scheme): t for t in compare_summary(matrices)}
+    schemes = list(dict.fromkeys(scheme for _, scheme in totals))
+    backends = list(dict.fromkeys(backend for backend, _ in totals))
+    table = Table(title=f"[bold]All {len(matrices)} together[/]", title_justify="left", show_lines=True)
+    table.add_column("backend", no_wrap=True)
+    for name in schemes:
+        table.add_column(name)
+    for backend in backends:
+        runs = max(totals[backend, scheme].runs for scheme in schemes)
+        table.add_row(f"{backend}\n[dim]{runs} runs[/]", *(_total(totals[backend, scheme]) for scheme in schemes))
+    console.print(table)
 
 
 def matrix(console: Console, result: Matrix) -> None:
@@ -175,8 +211,14 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def run(console: Console, result: Run, backend: str, cost: float, failures: Sequence[str]) -> None:
-    """The verdicts of one run, its counts, and what did not hold."""
+def run(
+    console: Console, given: Mapping[str, Any], result: Run, backend: str, cost: float, failures: Sequence[str]
+) -> None:
+    """What a short program's operations returned; the verdicts of the run, its counts, and what did not hold."""
+    if len(result.results) <= _SHORT:
+        for n, (step, returned) in enumerate(zip(given["ops"], result.results, strict=False)):
+            line = f"op {n}  {operation(step['op'])} = {returned.summary()}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     for hazard in result.hazards:
         console.print(str(hazard), style=STYLE[hazard.severity], highlight=False, markup=False, soft_wrap=True)
     for failure in failures:
