@@ -49,7 +49,8 @@ def events_of(events: npt.NDArray[np.void], kind: str) -> npt.NDArray[np.void]:
     codes = {name: code for code, name, _ in _native.event_kinds()}
     if kind not in codes:
         raise ConfigError(f"unknown event kind {kind!r}: expected one of {', '.join(codes)}")
-    return events[events["kind"] == codes[kind]]
+    found: npt.NDArray[np.void] = events[events["kind"] == codes[kind]]
+    return found
 
 
 def load_program(program: ProgramLike) -> Program:

@@ -10,7 +10,8 @@ import typer
 
 from lazymmu.cli import common
 from lazymmu.errors import ConfigError
-from lazymmu.scenario import Scenario, builtin, files, schema
+from lazymmu.report import schemas
+from lazymmu.scenario import Scenario, builtin, files
 
 Output = Annotated[Path | None, typer.Argument(metavar="OUT.toml|OUT.py", help="Where to; TOML on stdout if missing.")]
 
@@ -40,7 +41,9 @@ def convert(
 
 
 @common.command
-def print_schema() -> bool:
-    """Print the JSON Schema of scenarios."""
-    common.print_json(schema())
+def print_schema(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="scenario, or a command that has --json.")] = "scenario",
+) -> bool:
+    """Print the JSON Schema of scenarios, or of what a command prints with --json."""
+    common.print_json(schemas.schema(name))
     return True

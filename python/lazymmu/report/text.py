@@ -217,7 +217,8 @@ def run(
     """What a short program's operations returned; the verdicts of the run, its counts, and what did not hold."""
     if len(result.results) <= _SHORT:
         for n, (step, returned) in enumerate(zip(given["ops"], result.results, strict=False)):
-            line = f"op {n}  {operation(step['op'])} = {returned.summary()}"
+            value = returned.summary()
+            line = f"op {n}  {operation(step['op'])}" + (f" = {value}" if value is not None else "")
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     for hazard in result.hazards:
         console.print(str(hazard), style=STYLE[hazard.severity], highlight=False, markup=False, soft_wrap=True)
