@@ -1,4 +1,4 @@
-"""Writes docs/support-matrix.md from what the code says it can do. `python docs/support_matrix.py`; a test checks that it was run."""
+"""Writes docs/support-matrix.md from what the code says it can do: `python docs/support_matrix.py`."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def page() -> str:
         "Options": "Dated facts that a scenario or a `Scheme` may set.\n\n" + options(),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items())
-    return f"# Support matrix\n\nWritten by `docs/support_matrix.py` from the code; a test fails when it is not up to date.\n\n{body}\n"
+    origin = "Written by `docs/support_matrix.py` from the code; a test fails when it is not up to date."
+    return f"# Support matrix\n\n{origin}\n\n{body}\n"
 
 
 if __name__ == "__main__":

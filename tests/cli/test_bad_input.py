@@ -1,4 +1,4 @@
-"""Nonsense on the command line: a message that names what, where and why; status 2; stdout empty; nothing half-written."""
+"""Nonsense on the command line: a message that names what, where and why; status 2; nothing half-written."""
 
 from __future__ import annotations
 
