@@ -32,7 +32,8 @@ def geometries() -> str:
             mask = lazymmu.Machine(backend, name).sync_mask
             synced = " ".join(level for bit, level in MASKS if mask & bit)
             bits = f"{g['va_bits']} / {g['pa_bits']}"
-            rows.append([f"`{backend}`", f"`{name}`", size(g["page_shift"]), levels, bits, group, synced])
+            page = f"[`{backend}`](backends/{backend}.md)"
+            rows.append([page, f"`{name}`", size(g["page_shift"]), levels, bits, group, synced])
     head = ["backend", "geometry", "page", "levels and entries", "VA / PA bits", "contiguous group", "synced levels"]
     return table(head, rows)
 
