@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import lazymmu
-from lazymmu.cli import compare, convert, lists, run
+from lazymmu.cli import compare, conform, convert, lists, run, walk
 
 app = typer.Typer(
     name="lazymmu",
@@ -22,6 +22,8 @@ app = typer.Typer(
 
 app.command("compare")(compare.main)
 app.command("run")(run.main)
+app.command("conform")(conform.main)
+app.command("walk")(walk.main)
 app.command("list")(lists.main)
 app.command("convert")(convert.convert)
 app.command("schema")(convert.print_schema)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lazymmu.compare.workload import Configuration, Prepared
@@ -37,7 +37,7 @@ class _Oracle:
 
     def run(self, program: Program, *, log: bool = False) -> Run | None:
         self.spent += len(program["ops"]) + 1
-        prepared = Prepared(program, self.prepared.options, self.prepared.layout)
+        prepared = replace(self.prepared, program=program)
         try:
             return prepared.machine(self.configuration, log=log).run(load_program(program))
         except (ConfigError, ProgramError, RunError):

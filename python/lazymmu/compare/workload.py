@@ -41,11 +41,15 @@ class Configuration:
 
 @dataclass
 class Prepared:
-    """A program for one configuration, and what the machine needs besides."""
+    """A program for one configuration, and what the machine needs besides.
+
+    ``setup`` is a program that the machine has carried out before; nothing of it is counted.
+    """
 
     program: Mapping[str, Any]
     options: Mapping[str, str | bool] = field(default_factory=dict)
     layout: Mapping[str, int] = field(default_factory=dict)
+    setup: Mapping[str, Any] | None = None
 
     @functools.cached_property
     def parsed(self) -> Program:
@@ -55,7 +59,7 @@ class Prepared:
     def machine(self, configuration: Configuration, *, check: bool = True, log: bool = True) -> Machine:
         """The machine that the program asks for."""
         program = self.program
-        return Machine(
+        machine = Machine(
             configuration.backend,
             configuration.geometry,
             configuration.scheme,
@@ -67,6 +71,9 @@ class Prepared:
             check=check,
             log=log,
         )
+        if self.setup is not None:
+            machine.run(load_program(self.setup))
+        return machine
 
 
 @dataclass

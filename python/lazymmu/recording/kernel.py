@@ -23,6 +23,16 @@ PROTS = {
 }
 """Protections of the command language, and where ``info.json`` has their bits."""
 
+NAMES = {
+    "PAGE_KERNEL": "PAGE_KERNEL",
+    "PAGE_KERNEL_RO": "PAGE_KERNEL_RO",
+    "PAGE_KERNEL_EXEC": "PAGE_KERNEL_EXEC",
+    "prot_rox": "PAGE_KERNEL_ROX",
+    "prot_nc": "PAGE_IOREMAP",
+    "prot_io": "PAGE_IOREMAP",
+}
+"""Protections that every backend has, by where ``info.json`` has their bits."""
+
 MACHINES = {"aarch64": ("arm64",), "x86_64": ("x86-64", "xen-pv"), "i686": ("x86-32",), "i586": ("x86-32",)}
 
 FAR_FRAMES = {64: 0xF_0000_0000, 32: 0x3000_0000}
@@ -76,13 +86,34 @@ class Kernel:
         return MACHINES[machine][-1 if self.xen else 0]
 
     @cached_property
+    def modelled(self) -> bool:
+        """There is a backend for its machine, and a geometry for its tables."""
+        try:
+            return bool(self.backend and self.geometry)
+        except RecordingError:
+            return False
+
+    @cached_property
+    def shape(self) -> list[tuple[int, int]]:
+        """Shift and entries of each level that is not folded, leaf tables first."""
+        shape = [(self.number("page_shift"), self.number("ptrs_per_pte"))]
+        top = self.number("pgdir_shift")
+        for level in ("pmd", "pud", "p4d"):
+            # riscv keeps PTRS_PER_P4D where it folds the level at run time.
+            if self.number(f"ptrs_per_{level}") > 1 and self.number(f"{level}_shift") < top:
+                shape.append((self.number(f"{level}_shift"), self.number(f"ptrs_per_{level}")))
+        shape.append((top, self.number("ptrs_per_pgd")))
+        return shape
+
+    @property
+    def shifts(self) -> dict[int, int]:
+        """Shifts by level number, 1 the leaf tables'."""
+        return {level: shift for level, (shift, _) in enumerate(self.shape, start=1)}
+
+    @cached_property
     def geometry(self) -> str:
         """The geometry of its tables."""
-        shape = [(self.number("page_shift"), self.number("ptrs_per_pte"))]
-        for level in ("pmd", "pud", "p4d"):
-            if self.number(f"ptrs_per_{level}") > 1:
-                shape.append((self.number(f"{level}_shift"), self.number(f"ptrs_per_{level}")))
-        shape.append((self.number("pgdir_shift"), self.number("ptrs_per_pgd")))
+        shape = self.shape
         known = _native.geometries()
         names = next(names for name, _, names in _native.backends() if name == self.backend)
         for name in names:
@@ -132,6 +163,12 @@ class Kernel:
     def prot(self, name: str) -> int | None:
         """The bits of a protection of the command language."""
         return self.number(PROTS[name]) if name in PROTS else None
+
+
+    def prot_name(self, bits: int) -> str:
+        """The portable name of a protection's bits: the one of those in ``info.json`` that has them, or nearly."""
+        present = {name: self.number(key) for key, name in NAMES.items() if key in self.info}
+        return min(present, key=lambda name: ((present[name] ^ bits).bit_count(), list(present).index(name)))
 
 
 def describe(recording: Recording) -> Kernel:

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 mod classes {
     pyo3::import_exception!(lazymmu.errors, ConfigError);
+    pyo3::import_exception!(lazymmu.errors, ImageError);
     pyo3::import_exception!(lazymmu.errors, KernelStopped);
     pyo3::import_exception!(lazymmu.errors, ProgramError);
     pyo3::import_exception!(lazymmu.errors, RunError);
@@ -34,6 +35,11 @@ pub(crate) fn run(error: &RunError) -> PyErr {
         _ => None,
     };
     classes::RunError::new_err((error.to_string(), op))
+}
+
+/// A table image that cannot be read or walked.
+pub(crate) fn image(path: &str, error: &lazymmu::memory::image::ImageError) -> PyErr {
+    classes::ImageError::new_err((path.to_owned(), error.place.clone(), error.problem.clone()))
 }
 
 /// A hook asked for something, and the modelled kernel stopped the task there.

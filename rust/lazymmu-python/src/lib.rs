@@ -4,6 +4,7 @@ mod arrays;
 mod cost;
 mod errors;
 mod hooks;
+mod image;
 mod lists;
 mod machine;
 mod program;
@@ -15,6 +16,8 @@ mod _native {
     use super::cost::CostTable;
     #[pymodule_export]
     use super::hooks::{Entry, Kernel, Walk};
+    #[pymodule_export]
+    use super::image::TableImage;
     #[pymodule_export]
     use super::lists::{
         backends, build_profile, codes, event_kinds, geometries, hazards, operations, options, protections, schemes,

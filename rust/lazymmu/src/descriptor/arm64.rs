@@ -1,6 +1,6 @@
 //! arm64 stage 1 entries. Arm ARM D8.3 (VMSAv8-64 descriptors), and `arch/arm64/include/asm/pgtable*.h` of 6.12.
 
-use super::{Attributes, Format, MemoryType, Prot};
+use super::{Attributes, Format, Grants, Half, MemoryType, Prot};
 use crate::geometry::Level;
 
 pub const VALID: u64 = 1 << 0;
@@ -30,6 +30,9 @@ pub const DIRTY: u64 = 1 << 55;
 pub const SPECIAL: u64 = 1 << 56;
 pub const TABLE_PXN: u64 = 1 << 59;
 pub const TABLE_UXN: u64 = 1 << 60;
+/// APTable: no access from EL0, no writes.
+pub const TABLE_NO_USER: u64 = 1 << 61;
+pub const TABLE_RDONLY: u64 = 1 << 62;
 const SWBITS: u64 = (1 << 63) | (0xf << 55);
 
 const MT_NORMAL: u64 = 0;
@@ -239,6 +242,23 @@ impl Format for Arm64 {
             contiguous: word & CONT != 0,
             memory,
         }
+    }
+
+    fn table_grants(&self, _level: Level, word: u64) -> Grants {
+        Grants {
+            write: word & TABLE_RDONLY == 0,
+            user: word & TABLE_NO_USER == 0,
+            kernel_exec: word & TABLE_PXN == 0,
+            user_exec: word & TABLE_UXN == 0,
+        }
+    }
+
+    fn dumped(&self, word: u64) -> bool {
+        word != 0
+    }
+
+    fn half(&self, kernel: bool) -> Half {
+        if kernel { Half::Upper } else { Half::Lower }
     }
 
     fn pgprot_nx(&self, prot: Prot) -> Prot {

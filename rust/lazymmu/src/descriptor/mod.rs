@@ -66,6 +66,56 @@ pub struct Attributes {
     pub memory: MemoryType,
 }
 
+/// What entries above a leaf leave to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grants {
+    pub write: bool,
+    pub user: bool,
+    /// Execution by the kernel, and by user code.
+    pub kernel_exec: bool,
+    pub user_exec: bool,
+}
+
+impl Grants {
+    pub const ALL: Grants = Grants { write: true, user: true, kernel_exec: true, user_exec: true };
+
+    /// What both grant.
+    #[must_use]
+    pub const fn and(self, other: Grants) -> Grants {
+        Grants {
+            write: self.write && other.write,
+            user: self.user && other.user,
+            kernel_exec: self.kernel_exec && other.kernel_exec,
+            user_exec: self.user_exec && other.user_exec,
+        }
+    }
+}
+
+impl Attributes {
+    /// The same below entries that grant so much.
+    #[must_use]
+    pub const fn limited(self, grants: Grants) -> Attributes {
+        let exec = if self.user { grants.user_exec } else { grants.kernel_exec };
+        Attributes {
+            write: self.write && grants.write,
+            exec: self.exec && exec,
+            user: self.user && grants.user,
+            ..self
+        }
+    }
+}
+
+/// How the addresses of a tree continue above its own bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// A tree of its own for the kernel's half: ones.
+    Upper,
+    /// A tree of its own for the user's half: zeros.
+    Lower,
+    /// One tree for both: the highest bit is repeated.
+    Signed,
+}
+
 /// A memory type the format cannot express, or a protection name it does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown protection {name:?} for {format}: expected one of {}, or a number", .known.join(", "))]
@@ -113,6 +163,18 @@ pub trait Format: Copy + Into<AnyFormat> + fmt::Debug + Send + Sync + 'static {
     /// The physical address that an entry holds: of the table, or of the memory a leaf maps.
     fn address(&self, level: Level, word: u64) -> u64;
     fn attributes(&self, level: Level, word: u64) -> Attributes;
+    /// What a table entry leaves to the leaves below it.
+    fn table_grants(&self, _level: Level, _word: u64) -> Grants {
+        Grants::ALL
+    }
+    /// Whether the kernel's dump of its tables shows a leaf that is not none.
+    fn dumped(&self, word: u64) -> bool {
+        self.valid(word)
+    }
+    /// Which addresses a tree maps: the kernel's, or that of a process.
+    fn half(&self, _kernel: bool) -> Half {
+        Half::Signed
+    }
 
     /// `pgprot_nx`.
     fn pgprot_nx(&self, prot: Prot) -> Prot;

@@ -1,7 +1,7 @@
 //! x86 entries: 64-bit (4 and 5 levels, PAE) and 32-bit (two levels). Intel SDM vol. 3A 4.3 to 4.5, and
 //! `arch/x86/include/asm/pgtable*.h` of 6.12 for the predicates.
 
-use super::{Attributes, Format, MemoryType, Prot};
+use super::{Attributes, Format, Grants, MemoryType, Prot};
 use crate::geometry::Level;
 
 pub const PRESENT: u64 = 1 << 0;
@@ -193,6 +193,14 @@ impl Format for X86 {
             contiguous: false,
             memory: Self::cache(word, pat),
         }
+    }
+
+    fn table_grants(&self, level: Level, word: u64) -> Grants {
+        if self.width == Width::Pae && level == Level::Pud {
+            return Grants::ALL;
+        }
+        let exec = self.width == Width::TwoLevel || word & NX == 0;
+        Grants { write: word & RW != 0, user: word & USER != 0, kernel_exec: exec, user_exec: exec }
     }
 
     fn pgprot_nx(&self, prot: Prot) -> Prot {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod callback;
+pub mod image;
 mod pages;
 mod vmalloc;
 mod vmap_pages;

@@ -1,0 +1,29 @@
+"""Recorded traces as workloads: what a real kernel did, under every scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lazymmu.errors import RecordingError
+from lazymmu.recording import describe, open_recording
+from lazymmu.replay.workload import TraceWorkload
+
+__all__ = ["TraceWorkload", "workloads"]
+
+
+def workloads(path: Path) -> Sequence[TraceWorkload]:
+    """The traces of a recording: of a directory all that have operations in them, of a file that one.
+
+    Raises `lazymmu.RecordingError` where there is none, or a file cannot be read.
+    """
+    recording = open_recording(path)
+    files = recording.matching("trace_", ".txt")
+    if not files:
+        raise RecordingError(path, "", "no trace_*.txt to replay")
+    kernel = describe(recording)
+    found = [TraceWorkload(kernel, file) for file in files]
+    moving = [workload for workload in found if workload.read.moves]
+    if not moving:
+        raise RecordingError(path, "", "its traces have no operations on kernel page tables in them")
+    return moving
