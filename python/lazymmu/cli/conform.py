@@ -64,8 +64,7 @@ def _show(console: Console, report: Report) -> None:
     for d in report.differences[:SHOWN]:
         console.print(f"  op {d.op} {d.command}", soft_wrap=True, markup=False)
         console.print(f"    {d.what}: model {d.model or '-'}, kernel {d.kernel or '-'}", soft_wrap=True, markup=False)
-    if more := len(report.differences) - SHOWN:
-        if more > 0:
-            console.print(f"  ... and {more} more differences")
+    if (more := len(report.differences) - SHOWN) > 0:
+        console.print(f"  ... and {more} more differences")
     for name, count in report.skipped.items():
         console.print(f"  not compared: {count} of {name}")

@@ -31,7 +31,9 @@ def probed(on: Iterable[str]) -> frozenset[str]:
     """The calls that can be compared, of those that were probed."""
     known = {*_WALKS, *_ALLOCATORS.values(), *(f"ret:{name}" for name in _RETURNS.values())}
     known |= {"arch_sync_kernel_mappings"}
-    seen = {name.removesuffix("+mask") for name in on} | {f"ret:{name.removesuffix('+mask')}" for name in on if "+" in name}
+    seen = {name.removesuffix("+mask") for name in on} | {
+        f"ret:{name.removesuffix('+mask')}" for name in on if "+" in name
+    }
     return frozenset(known & seen)
 
 

@@ -199,7 +199,9 @@ class _File:
         if command.window is None:
             return True
         level, table, index = key
-        address = (self.session.model_root if table == self.session.kernel_root else table) + index * self.session.entry_bytes
+        address = (
+            self.session.model_root if table == self.session.kernel_root else table
+        ) + index * self.session.entry_bytes
         vas = ran.events["va"][ran.events["addr"] == address]
         start, end = command.window
         return any(start - self.session.sizes[level] < int(va) < end for va in vas)
@@ -225,7 +227,9 @@ class _File:
             found = found[: len(wanted)]
         self.result.count("calls", len(wanted))
         if wanted != found:
-            first = next((n for n, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b), min(len(found), len(wanted)))
+            first = next(
+                (n for n, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b), min(len(found), len(wanted))
+            )
             yield f"calls, from number {first}", _some(found, first), _some(wanted, first)
 
     def _walk(self, command: Command, changes: Sequence[Change]) -> Iterator[tuple[str, str, str]]:

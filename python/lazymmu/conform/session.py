@@ -138,7 +138,9 @@ class Session:
             return False
         if self.machine.classify(change.level, change.old) != "table":
             return True
-        return self.machine.word_address(change.level, change.old) != self.machine.word_address(change.level, change.new)
+        return self.machine.word_address(change.level, change.old) != self.machine.word_address(
+            change.level, change.new
+        )
 
     def _guest(self, change: Change, changes: Iterable[Change]) -> int:
         """The address of a new table. Under Xen its word holds a machine frame; its entries tell the guest's."""

@@ -75,7 +75,7 @@ class Recording:
         return found
 
     def matching(self, prefix: str, suffix: str) -> list[Path]:
-        """The files whose names (without ``.xz``) begin and end so, in order of names; only the one asked for, if any."""
+        """The files whose names (without ``.xz``) begin and end so; only the one asked for, if any."""
         files = sorted(self.folder.iterdir()) if self.file is None else [self.file]
         return [f for f in files if f.is_file() and _fits(f.name.removesuffix(".xz"), prefix, suffix)]
 

@@ -35,7 +35,7 @@ NAMES = {
 
 MACHINES = {"aarch64": ("arm64",), "x86_64": ("x86-64", "xen-pv"), "i686": ("x86-32",), "i586": ("x86-32",)}
 
-FAR_FRAMES = {64: 0xF_0000_0000, 32: 0x3000_0000}
+FAR_FRAMES = {64: 0xF_0000_0000, 32: 0x2000_0000}
 """Where the model puts tables of its own, away from the frames that recorded kernels used."""
 
 
@@ -67,7 +67,9 @@ class Kernel:
         text = str(self.info.get("release", ""))
         found = re.match(r"(\d+)\.(\d+)", text)
         if not found:
-            raise RecordingError(self.recording.need("info.json"), "release", f"expected a kernel release, got {text!r}")
+            raise RecordingError(
+                self.recording.need("info.json"), "release", f"expected a kernel release, got {text!r}"
+            )
         return int(found[1]), int(found[2])
 
     @cached_property
@@ -101,7 +103,7 @@ class Kernel:
         for level in ("pmd", "pud", "p4d"):
             # riscv keeps PTRS_PER_P4D where it folds the level at run time.
             if self.number(f"ptrs_per_{level}") > 1 and self.number(f"{level}_shift") < top:
-                shape.append((self.number(f"{level}_shift"), self.number(f"ptrs_per_{level}")))
+                shape += [(self.number(f"{level}_shift"), self.number(f"ptrs_per_{level}"))]
         shape.append((top, self.number("ptrs_per_pgd")))
         return shape
 
@@ -144,7 +146,9 @@ class Kernel:
         out["x86_pse"] = bool(self.number("pse"))
         out["x86_gbpages"] = bool(self.number("gbpages"))
         out["x86_64_sync"] = self.number("arch_page_table_sync_mask") != 0
-        out["x86_shared_kernel_pmd"] = bool(self.number("SHARED_KERNEL_PMD")) if "SHARED_KERNEL_PMD" in self.info else False
+        out["x86_shared_kernel_pmd"] = (
+            bool(self.number("SHARED_KERNEL_PMD")) if "SHARED_KERNEL_PMD" in self.info else False
+        )
         if self.config:
             out["highpte"] = has("CONFIG_HIGHPTE")
         return out
@@ -157,13 +161,14 @@ class Kernel:
         bits = _native.geometries()[self.geometry]["long_bits"]
         layout = {"vmalloc_start": self.number("vmalloc_start"), "vmalloc_end": end, "table_frames": FAR_FRAMES[bits]}
         if bits == 32:
-            layout["highmem_frames"] = self.number("high_memory") - self.number("page_offset")
+            low_end = self.number("high_memory") - self.number("page_offset")
+            layout["highmem_frames"] = low_end
+            layout["table_frames"] = min(layout["table_frames"], low_end * 3 // 4 >> 22 << 22)
         return layout
 
     def prot(self, name: str) -> int | None:
         """The bits of a protection of the command language."""
         return self.number(PROTS[name]) if name in PROTS else None
-
 
     def prot_name(self, bits: int) -> str:
         """The portable name of a protection's bits: the one of those in ``info.json`` that has them, or nearly."""

@@ -43,13 +43,18 @@ class Reader:
 
     def read(self) -> list[Move]:
         """The moves of the file, in its order."""
-        for event in read_trace(self.path):
+        events = list(read_trace(self.path))
+        # Recorded when they returned, inner calls come before the outer ones: backwards it is the other way round.
+        inside_out = any(event.leaving for event in events if event.name in _OPERATIONS)
+        for event in reversed(events) if inside_out else events:
             self.lines += 1
             self.cpus = max(self.cpus, event.cpu + 1)
             handler = _HANDLERS.get(event.name)
             if handler is not None:
                 handler(self, event)
-                self._leaves_seen = self._leaves_seen or handler is Reader.leaf_table
+                self._leaves_seen = self._leaves_seen or handler is Reader._leaf_table
+        if inside_out:
+            self.moves.reverse()
         if not self._leaves_seen:
             self._guess_leaf_tables()
         return self.moves
@@ -65,24 +70,24 @@ class Reader:
                 if base not in made and (small or (move.kind is Kind.MAP and not whole)):
                     move.visited.append(base)
 
-    def number(self, event: TraceEvent, name: str) -> int:
+    def _number(self, event: TraceEvent, name: str) -> int:
         return argument(self.path, event, name)
 
-    def begin(self, event: TraceEvent, kind: Kind, start: str = "addr", end: str = "end") -> Move:
-        move = Move(kind, event.line, event.cpu, self.number(event, start), self.number(event, end))
+    def _begin(self, event: TraceEvent, kind: Kind, start: str = "addr", end: str = "end") -> Move:
+        move = Move(kind, event.line, event.cpu, self._number(event, start), self._number(event, end))
         self._open[event.pid] = move
         self.moves.append(move)
         return move
 
-    def inside(self, event: TraceEvent, start: str = "addr", end: str = "end") -> Move | None:
+    def _inside(self, event: TraceEvent, start: str = "addr", end: str = "end") -> Move | None:
         """The move under way in this task, if it covers the event's range."""
         move = self._open.get(event.pid)
-        if move is not None and move.covers(self.number(event, start), self.number(event, end)):
+        if move is not None and move.covers(self._number(event, start), self._number(event, end)):
             return move
         return None
 
-    def by_pointer(self, move: Move, level: int, pointer: int) -> int | None:
-        """First address that an entry maps, by its place in its table: the only one in the move's range, if it is one."""
+    def _by_pointer(self, move: Move, level: int, pointer: int) -> int | None:
+        """First address that an entry maps: the one in the move's range that has this place in its table."""
         shift = self.levels.shifts[level]
         per_page = self.levels.page_bytes // self.levels.entry_bytes
         index = (pointer % self.levels.page_bytes) // self.levels.entry_bytes
@@ -92,41 +97,41 @@ class Reader:
 
     # Operations.
 
-    def map_(self, event: TraceEvent) -> None:
-        move = self.begin(event, Kind.MAP)
-        move.pa, move.prot = self.number(event, "pa"), self.number(event, "prot")
+    def _map(self, event: TraceEvent) -> None:
+        move = self._begin(event, Kind.MAP)
+        move.pa, move.prot = self._number(event, "pa"), self._number(event, "prot")
 
-    def map_noflush(self, event: TraceEvent) -> None:
-        if self.inside(event) is None:
-            move = self.begin(event, Kind.MAP_NOFLUSH)
-            move.pa, move.prot = self.number(event, "pa"), self.number(event, "prot")
-            move.shift = self.number(event, "shift")
+    def _map_noflush(self, event: TraceEvent) -> None:
+        if self._inside(event) is None:
+            move = self._begin(event, Kind.MAP_NOFLUSH)
+            move.pa, move.prot = self._number(event, "pa"), self._number(event, "prot")
+            move.shift = self._number(event, "shift")
 
-    def pages(self, event: TraceEvent) -> None:
-        move = self.begin(event, Kind.PAGES)
-        move.prot, move.shift = self.number(event, "prot"), self.number(event, "shift")
+    def _pages(self, event: TraceEvent) -> None:
+        move = self._begin(event, Kind.PAGES)
+        move.prot, move.shift = self._number(event, "prot"), self._number(event, "shift")
 
-    def unmap(self, event: TraceEvent) -> None:
-        self.begin(event, Kind.UNMAP, "start")
+    def _unmap(self, event: TraceEvent) -> None:
+        self._begin(event, Kind.UNMAP, "start")
 
-    def apply(self, event: TraceEvent) -> None:
-        start = self.number(event, "addr")
-        move = Move(Kind.APPLY, event.line, event.cpu, start, start + self.number(event, "size"))
+    def _apply(self, event: TraceEvent) -> None:
+        start = self._number(event, "addr")
+        move = Move(Kind.APPLY, event.line, event.cpu, start, start + self._number(event, "size"))
         move.create = bool(event.arguments.get("create", 1))
         self._open[event.pid] = move
         self.moves.append(move)
 
-    def flush(self, event: TraceEvent) -> None:
+    def _flushed(self, event: TraceEvent) -> None:
         # A large leaf that takes the place of a table flushes in the middle of its walk: that is the walk's own.
         under_way = self._open.get(event.pid)
-        start, end = self.number(event, "start"), self.number(event, "end")
+        start, end = self._number(event, "start"), self._number(event, "end")
         if start < end and not (under_way and under_way.ret is None and under_way.covers(start, end)):
             self._flush = Move(Kind.FLUSH, event.line, event.cpu, start, end)
             self.moves.append(self._flush)
 
-    def purge(self, event: TraceEvent) -> None:
-        if self.number(event, "num_purged"):
-            start, end = self.number(event, "start"), self.number(event, "end")
+    def _purge(self, event: TraceEvent) -> None:
+        if self._number(event, "num_purged"):
+            start, end = self._number(event, "start"), self._number(event, "end")
             flushed = self._flush is not None and (self._flush.va, self._flush.end) == (start, end)
             if not flushed and start < end:
                 self.moves.append(Move(Kind.FLUSH, event.line, event.cpu, start, end))
@@ -134,69 +139,71 @@ class Reader:
 
     # The course of one.
 
-    def leaf_table(self, event: TraceEvent) -> None:
-        if move := self.inside(event):
-            move.visited.append(self.levels.base(1, self.number(event, "addr")))
+    def _leaf_table(self, event: TraceEvent) -> None:
+        if move := self._inside(event):
+            move.visited.append(self.levels.base(1, self._number(event, "addr")))
 
-    def made(self, event: TraceEvent) -> None:
+    def _table_made(self, event: TraceEvent) -> None:
         level, key = {"pte_alloc_kernel": (1, "pmd"), "pmd_alloc": (2, "pud"), "pud_alloc": (3, "p4d")}[event.name]
         move = self._open.get(event.pid)
         if move is None or level + 1 not in self.levels.shifts:
             return
         va = event.arguments.get("addr")
         if va is None:
-            va = self.by_pointer(move, level + 1, self.number(event, key))
+            va = self._by_pointer(move, level + 1, self._number(event, key))
         if va is not None and self.levels.base(level, move.va) <= self.levels.base(level, va) < move.end:
             move.made.append((level, self.levels.base(level, va)))
 
-    def large(self, event: TraceEvent) -> None:
+    def _large(self, event: TraceEvent) -> None:
         move = self._open.get(event.pid)
         if move is not None:
-            va = self.by_pointer(move, 2, self.number(event, "pmd"))
+            va = self._by_pointer(move, 2, self._number(event, "pmd"))
             if va is not None:
                 move.huge.append(va)
 
-    def gave_way(self, event: TraceEvent) -> None:
+    def _gave_way(self, event: TraceEvent) -> None:
         if move := self._open.get(event.pid):
-            move.visited.append(self.levels.base(1, self.number(event, "addr")))
+            move.visited.append(self.levels.base(1, self._number(event, "addr")))
 
-    def returned(self, event: TraceEvent) -> None:
-        if move := self.inside(event):
-            move.mask = (move.mask or 0) | self.number(event, "mask")
+    def _returned(self, event: TraceEvent) -> None:
+        if move := self._inside(event):
+            move.mask = (move.mask or 0) | self._number(event, "mask")
             move.ret = move.ret or event.arguments.get("ret", 0)
 
-    def sync(self, event: TraceEvent) -> None:
+    def _sync(self, event: TraceEvent) -> None:
         if move := self._open.get(event.pid):
-            move.syncs.append((self.number(event, "start"), self.number(event, "end")))
+            move.syncs.append((self._number(event, "start"), self._number(event, "end")))
 
-    def other(self, event: TraceEvent) -> None:
+    def _other(self, event: TraceEvent) -> None:
         self._open.pop(event.pid, None)
 
 
+_OPERATIONS = ("vmap_page_range", "vmap_pages_range_noflush", "vunmap_range_noflush")
+
 _HANDLERS: dict[str, Callable[[Reader, TraceEvent], None]] = {
-    "vmap_page_range": Reader.map_,
-    "vmap_range_noflush": Reader.map_noflush,
-    "vmap_pages_range_noflush": Reader.pages,
-    "vunmap_range_noflush": Reader.unmap,
-    "apply_to_page_range": Reader.apply,
-    "flush_tlb_kernel_range": Reader.flush,
-    "purge_vmap_area_lazy": Reader.purge,
-    "vmap_pages_pte_range": Reader.leaf_table,
-    "vmap_pte_range": Reader.leaf_table,
-    "vunmap_pte_range": Reader.leaf_table,
-    "apply_to_pte_range": Reader.leaf_table,
-    "pte_alloc_kernel": Reader.made,
-    "pmd_alloc": Reader.made,
-    "pud_alloc": Reader.made,
-    "pmd_set_huge": Reader.large,
-    "pmd_free_pte_page": Reader.gave_way,
-    "vmap_p4d_ret": Reader.returned,
-    "vmap_pages_p4d_ret": Reader.returned,
-    "vunmap_p4d_ret": Reader.returned,
-    "apply_p4d_ret": Reader.returned,
-    "arch_sync_kernel_mappings": Reader.sync,
-    "alloc_vmap_area": Reader.other,
-    "free_vmap_area_noflush": Reader.other,
+    "vmap_page_range": Reader._map,
+    "vmap_range_noflush": Reader._map_noflush,
+    "vmap_pages_range_noflush": Reader._pages,
+    "vunmap_range_noflush": Reader._unmap,
+    "apply_to_page_range": Reader._apply,
+    "flush_tlb_kernel_range": Reader._flushed,
+    "purge_vmap_area_lazy": Reader._purge,
+    "vmap_pages_pte_range": Reader._leaf_table,
+    "vmap_pte_range": Reader._leaf_table,
+    "vunmap_pte_range": Reader._leaf_table,
+    "apply_to_pte_range": Reader._leaf_table,
+    "pte_alloc_kernel": Reader._table_made,
+    "pmd_alloc": Reader._table_made,
+    "pud_alloc": Reader._table_made,
+    "pmd_set_huge": Reader._large,
+    "pmd_free_pte_page": Reader._gave_way,
+    "vmap_p4d_ret": Reader._returned,
+    "vmap_pages_p4d_ret": Reader._returned,
+    "vunmap_p4d_ret": Reader._returned,
+    "apply_p4d_ret": Reader._returned,
+    "arch_sync_kernel_mappings": Reader._sync,
+    "alloc_vmap_area": Reader._other,
+    "free_vmap_area_noflush": Reader._other,
 }
 
 
@@ -207,7 +214,7 @@ def tables_before(moves: Iterable[Move], levels: Levels) -> list[int]:
     a neighbour that no move makes is named instead.
     """
     moves = list(moves)
-    ever_made = {va for move in moves for level, va in move.made if level == 1}
+    ever_made = {table for move in moves for table in move.made}
     known: set[tuple[int, int]] = set()
     before: list[int] = []
 
@@ -237,8 +244,11 @@ def tables_before(moves: Iterable[Move], levels: Levels) -> list[int]:
     return before
 
 
-def _neighbour(base: int, level: int, levels: Levels, avoid: set[int]) -> int | None:
-    """A leaf table below a table that is none of these; the last ones are the least likely to be used."""
-    step = 1 << levels.shifts[2]
+def _neighbour(base: int, level: int, levels: Levels, avoid: set[tuple[int, int]]) -> int | None:
+    """An address below a table whose lower tables are none of these; the last ones are the least likely to be used."""
+    step = 1 << levels.shifts[level]
     end = base + (1 << levels.shifts[level + 1])
-    return next((va for va in range(end - step, base, -step) if va not in avoid), None)
+    for va in range(end - step, base - step, -step):
+        if all((lower, levels.base(lower, va)) not in avoid for lower in range(1, level)):
+            return va
+    return None

@@ -47,7 +47,9 @@ class TraceWorkload:
     def about(self) -> str:
         """How much it is."""
         moves = self.read.moves
-        return f"{len(moves)} operations from {self.read.lines} events recorded on Linux {self.kernel.info.get('release')}"
+        return (
+            f"{len(moves)} operations from {self.read.lines} events recorded on Linux {self.kernel.info.get('release')}"
+        )
 
     @cached_property
     def read(self) -> Reader:
@@ -97,6 +99,7 @@ class TraceWorkload:
 
     def judge(self, configuration: Configuration, prepared: Prepared, run: Run, machine: Machine) -> Outcome:
         """Whether masks and return values are the recorded ones, where they have to be."""
+        del prepared
         own = self._own(configuration.backend, configuration.geometry)
         if not own or configuration.scheme_name != self.kernel.scheme or len(run.results) != len(self.read.moves):
             return Outcome(run, machine)
@@ -128,7 +131,7 @@ class _Writer:
     place: Placement | None
 
     def _at(self, va: int) -> int:
-        return va if self.place is None else self.place(va)
+        return self.place(va) if self.place else va
 
     def table(self, va: int) -> dict[str, Any]:
         """Links the tables of an address."""
@@ -142,23 +145,31 @@ class _Writer:
     def _pa(self, pa: int) -> int:
         if self.place is None:
             return pa
-        page = 1 << self.geometry["page_shift"]
-        moved = pa // self.place.page * page
-        return moved & ((1 << min(self.geometry["pa_bits"], 44)) - 1)
+        bits: int = min(self.geometry["pa_bits"], 44)
+        return pa // self.place.page * self._page & ((1 << bits) - 1)
+
+    @property
+    def _page(self) -> int:
+        shift: int = self.geometry["page_shift"]
+        return 1 << shift
 
     def operation(self, move: Move) -> dict[str, Any]:
         """One operation of a program."""
         va, end = self._at(move.va), self._at(move.end)
         match move.kind:
             case Kind.MAP | Kind.MAP_NOFLUSH:
-                out: dict[str, Any] = {"va": va, "size": end - va, "pa": self._pa(move.pa), "prot": self._prot(move.prot)}
+                out: dict[str, Any] = {
+                    "va": va,
+                    "size": end - va,
+                    "pa": self._pa(move.pa),
+                    "prot": self._prot(move.prot),
+                }
                 if move.kind is Kind.MAP_NOFLUSH:
                     out["max_shift"] = max(move.shift, self.geometry["page_shift"])
                 return {move.kind.value: out}
             case Kind.PAGES:
-                page = 1 << self.geometry["page_shift"]
                 start = DATA_FRAMES[self.geometry["long_bits"]] + va % DATA_WINDOW
-                pages = {"count": (end - va) // page, "start": start}
+                pages = {"count": (end - va) // self._page, "start": start}
                 small = 1 << move.shift <= 1 << self.kernel.number("page_shift")
                 shift = 0 if small else self._shift(move.shift)
                 return {move.kind.value: {"va": va, "pages": pages, "prot": self._prot(move.prot), "page_shift": shift}}
@@ -170,11 +181,12 @@ class _Writer:
                 out = {"va": va, "size": end - va, "create": move.create, "callback": callback}
                 return {move.kind.value: out}
             case Kind.FLUSH:
-                return {move.kind.value: {"va": va, "size": max(end - va, 1 << self.geometry["page_shift"])}}
+                return {move.kind.value: {"va": va, "size": max(end - va, self._page)}}
 
     def _shift(self, shift: int) -> int:
         """The large page that takes the place of the recorded one."""
         if self.place is None:
             return shift
-        pmd = self.geometry["levels"][1][2]
-        return min(shift - self.kernel.number("page_shift") + self.geometry["page_shift"], pmd)
+        pmd: int = self.geometry["levels"][1][2]
+        larger = shift - self.kernel.number("page_shift")
+        return min(self._page.bit_length() - 1 + larger, pmd)

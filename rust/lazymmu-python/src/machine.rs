@@ -7,8 +7,8 @@ use lazymmu::event::{Counts, Event};
 use lazymmu::geometry::{Geometry, Layout, Level};
 use lazymmu::kernel::{Overrides, Setup, TaskSetup, Translation};
 use lazymmu::machine::{LazyMmuState, MmId, TaskId};
-use lazymmu::scenario::ProtSpec;
 use lazymmu::run::{self, AnyRunner, Mode, OpResult, Output, Spec};
+use lazymmu::scenario::ProtSpec;
 use lazymmu::{backend, geometry};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -261,11 +261,7 @@ impl Machine {
         let mm = self.known_mm(mm)?;
         let vas = vas.as_array().to_vec();
         let found = py.detach(|| self.runner.translate_many(mm, &vas));
-        Ok((
-            PyArray1::from_vec(py, found.pa),
-            PyArray1::from_vec(py, found.level),
-            PyArray1::from_vec(py, found.word),
-        ))
+        Ok((PyArray1::from_vec(py, found.pa), PyArray1::from_vec(py, found.level), PyArray1::from_vec(py, found.word)))
     }
 
     /// Tables by physical address: (address, level, words). With `mm` only those that a walk of it reaches.

@@ -180,6 +180,8 @@ pub struct Checker {
     wanted: Vec<Vec<u8>>,
     report: Report,
     index: u64,
+    /// Index of the first event of this run.
+    start: u64,
 }
 
 impl Checker {
@@ -193,7 +195,7 @@ impl Checker {
                 wanted[*kind as usize].push(n as u8);
             }
         }
-        Checker { track: Track::new(laws), rules, wanted, report: Report::default(), index: 0 }
+        Checker { track: Track::new(laws), rules, wanted, report: Report::default(), index: 0, start: 0 }
     }
 
     /// Takes note of the next event.
@@ -221,9 +223,14 @@ impl Checker {
         self.track.laws.scope_batches = true;
     }
 
-    /// Hands out what was found since the last time.
+    /// Hands out what was found since the last time; events are numbered from then.
     pub fn take_findings(&mut self) -> Vec<Finding> {
-        std::mem::take(&mut self.report.findings)
+        let mut findings = std::mem::take(&mut self.report.findings);
+        for finding in &mut findings {
+            finding.event -= self.start.min(finding.event);
+        }
+        self.start = self.index;
+        findings
     }
 }
 

@@ -237,6 +237,13 @@ impl Geometry {
         (((va << spare) as i64) >> spare) as u64
     }
 
+    /// Whether a CPU would accept the address. Where each half has a tree of its own, bits below the top ones are free.
+    #[inline]
+    #[must_use]
+    pub const fn accepts(&self, va: u64) -> bool {
+        self.canonical(va) == va || self.is_kernel(va) || va < self.layout.task_size
+    }
+
     /// Whether the address lies in the kernel half.
     #[inline]
     #[must_use]
@@ -300,6 +307,13 @@ mod tests {
         assert!(g.folded(Level::Pud) && !g.folded(Level::Pmd));
         assert_eq!(g.shift(Level::Pgd), 22);
         assert_eq!(g.root(), Level::Pmd);
+    }
+
+    #[test]
+    fn a_linear_map_below_the_modules_is_accepted() {
+        assert!(arm64::ARM64_4K_48.accepts(0xffff_0000_0800_0000));
+        assert!(!arm64::ARM64_4K_48.accepts(0xfffe_ffff_ffff_f000));
+        assert!(!x86::X86_64_4LEVEL.accepts(0xffff_0000_0800_0000));
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     pub fn translate(&self, mm: MmId, va: u64) -> Translation {
         let geometry = &self.machine.geometry;
         match B::root_for(self, mm, va) {
-            Some(mm) if geometry.canonical(va) == va => match self.descend(mm, va) {
+            Some(mm) if geometry.accepts(va) => match self.descend(mm, va) {
                 Ok(table) => self.leaf(self.machine.memory.words(table), va),
                 Err(found) => found,
             },
@@ -91,7 +91,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             if slot.key != key {
                 let geometry = &self.machine.geometry;
                 let found = match B::root_for(self, mm, va) {
-                    Some(mm) if geometry.canonical(va) == va => self.descend(mm, va),
+                    Some(mm) if geometry.accepts(va) => self.descend(mm, va),
                     _ => Err(Translation::Fault { level: geometry.root(), word: 0 }),
                 };
                 match found {

@@ -235,7 +235,8 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
             }
             void(k.irq_exit(irq))
         }
-        Op::NewMm {} => room("address spaces", k.machine.mms.len()).map(|()| ended(k.new_mm(), |mm| mm.map_or(Ending::Address(None), |mm| Ending::Created(mm.0)))),
+        Op::NewMm {} => room("address spaces", k.machine.mms.len())
+            .map(|()| ended(k.new_mm(), |mm| mm.map_or(Ending::Address(None), |mm| Ending::Created(mm.0)))),
         Op::FlushTlbKernelRange { va, size } => {
             let (start, end) = kernel_range(k, *va, *size, false)?;
             void(k.flush_tlb_kernel_range(start, end))
@@ -302,7 +303,7 @@ fn address<B: Backend, W: Drive>(k: &mut Kernel<B, W>, addr: Addr) -> Result<u64
 
 fn canonical<B: Backend, W: Drive>(k: &mut Kernel<B, W>, addr: Addr) -> Result<u64, OpError> {
     let va = address(k, addr)?;
-    if k.geometry().canonical(va) == va || (!k.geometry().is_kernel(va) && va < k.geometry().layout.task_size) {
+    if k.geometry().accepts(va) {
         return Ok(va);
     }
     Err(OpError::Canonical { va, bits: k.geometry().va_bits })

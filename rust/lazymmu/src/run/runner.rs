@@ -211,12 +211,7 @@ fn check_injections(machine: &Machine, ops: usize, injections: &[Injection]) -> 
 }
 
 impl<B: Backend> Runner<B, Full> {
-    fn run_full(
-        &mut self,
-        ops: &[OpStep],
-        injections: &[Injection],
-        go_on: &mut GoOn<'_>,
-    ) -> Result<Output, RunError> {
+    fn run_full(&mut self, ops: &[OpStep], injections: &[Injection], go_on: &mut GoOn<'_>) -> Result<Output, RunError> {
         check_injections(&self.kernel.machine, ops.len(), injections)?;
         let mut output = Output { results: Vec::with_capacity(ops.len()), ..Output::default() };
         for (n, step) in ops.iter().enumerate() {
@@ -414,6 +409,11 @@ pub fn boot(spec: &Spec<'_>, setup: &Setup, mode: Mode) -> Result<Box<dyn AnyRun
     }
     check_setup(setup)?;
     let geometry = geometry.with_layout(spec.layout.unwrap_or(geometry.layout));
+    let layout = &geometry.layout;
+    if layout.highmem_frames != 0 && layout.table_frames >= layout.highmem_frames {
+        let (value, high) = (layout.table_frames, layout.highmem_frames - 1);
+        return Err(BootError::Limit { what: "table_frames (low memory ends at highmem_frames)", value, low: 0, high });
+    }
     let config = Config { geometry, scheme, options };
     match info.name {
         "arm64" => build(&config, setup, Arm64Backend::new(&geometry, &options), mode),

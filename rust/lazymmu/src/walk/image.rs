@@ -134,7 +134,11 @@ impl<'i> ImageWalk<'i> {
             if self.leaf(level, raw) {
                 let offset = va & ((1 << self.shift(level)) - 1);
                 let attributes = self.format.attributes(level, raw).limited(grants);
-                return Ok(Path { steps, pa: Some((pa & !((1 << self.shift(level)) - 1)) | offset), attributes: Some(attributes) });
+                return Ok(Path {
+                    steps,
+                    pa: Some((pa & !((1 << self.shift(level)) - 1)) | offset),
+                    attributes: Some(attributes),
+                });
             }
             grants = grants.and(self.format.table_grants(level, raw));
             from = raw;
