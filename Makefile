@@ -48,7 +48,7 @@ test-python: setup
 	$(BIN)/python -m pytest -q -n $(JOBS)
 
 lint: setup ## rustfmt, clippy, ruff, mypy, stubtest
-	cargo fmt --all --check
+	rustfmt --check $(shell find rust -name '*.rs')
 	cargo clippy --quiet --release --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check python tests docs benches
 	$(BIN)/ruff format --check python tests docs benches
@@ -56,7 +56,7 @@ lint: setup ## rustfmt, clippy, ruff, mypy, stubtest
 	$(BIN)/python -m mypy.stubtest lazymmu._native --ignore-disjoint-bases
 
 format: setup ## rustfmt and ruff, in place
-	cargo fmt --all
+	rustfmt $(shell find rust -name '*.rs')
 	$(BIN)/ruff check --fix-only python tests docs benches
 	$(BIN)/ruff format python tests docs benches
 

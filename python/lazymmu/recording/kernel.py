@@ -33,8 +33,6 @@ NAMES = {
 }
 """Protections that every backend has, by where ``info.json`` has their bits."""
 
-MACHINES = {"aarch64": ("arm64",), "x86_64": ("x86-64", "xen-pv"), "i686": ("x86-32",), "i586": ("x86-32",)}
-
 FAR_FRAMES = {64: 0xF_0000_0000, 32: 0x2000_0000}
 """Where the model puts tables of its own, away from the frames that recorded kernels used."""
 
@@ -81,11 +79,12 @@ class Kernel:
     def backend(self) -> str:
         """The backend that models it."""
         machine = str(self.info.get("machine", ""))
-        if machine not in MACHINES:
-            known = ", ".join(MACHINES)
+        backends = [name for name, machines in _native.machines() if machine in machines]
+        if not backends:
+            known = ", ".join(dict.fromkeys(m for _, machines in _native.machines() for m in machines))
             path = self.recording.need("info.json")
             raise RecordingError(path, "machine", f"{machine!r} is not modelled: expected one of {known}")
-        return MACHINES[machine][-1 if self.xen else 0]
+        return backends[-1 if self.xen else 0]
 
     @cached_property
     def modelled(self) -> bool:

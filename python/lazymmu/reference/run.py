@@ -9,14 +9,10 @@ from lazymmu import hooks as public
 from lazymmu.reference import context
 from lazymmu.reference import events as ev
 from lazymmu.reference.access import hardware_walk, root_for
-from lazymmu.reference.backend.arm64 import Arm64
 from lazymmu.reference.backend.base import Backend
-from lazymmu.reference.backend.x86_32 import X86_32
-from lazymmu.reference.backend.x86_64 import X86_64
-from lazymmu.reference.backend.xen_pv import XenPv
+from lazymmu.reference.backend.registry import BACKENDS
 from lazymmu.reference.check import Checker, Laws
 from lazymmu.reference.codes import INIT_MM, INTERRUPTS
-from lazymmu.reference.descriptor import Arm64Format, Format, X86Format
 from lazymmu.reference.errors import ConfigError, ProgramError, RunError, TaskDied
 from lazymmu.reference.events import Event, Log
 from lazymmu.reference.geometry import Geometry, geometry_named
@@ -29,8 +25,6 @@ from lazymmu.reference.program import CODES, Injection, Operation, Program, Step
 from lazymmu.reference.scheme import Scheme, scheme_named
 from lazymmu.reference.walk.core import Walk
 from lazymmu.results import Result, Run
-
-BACKENDS: Final[dict[str, type[Backend]]] = {"x86-64": X86_64, "x86-32": X86_32, "xen-pv": XenPv, "arm64": Arm64}
 
 NOT_RUN: Final = Result("not-run")
 
@@ -92,7 +86,7 @@ class Machine:
             hooks = getattr(replacing, "hooks", {}).get(backend)
         overrides = Overrides(replacing, hooks)
         self._kernel = Kernel(
-            shape, _format(backend, shape, chosen), chosen, backend_class, native, overrides, self._log
+            shape, backend_class.entry_format(shape, chosen), chosen, backend_class, native, overrides, self._log
         )
         _boot(self._kernel, setup)
         self._checker: Checker | None = None
@@ -342,20 +336,12 @@ def _geometry(backend: str, backend_class: type[Backend], name: str | None) -> G
     return geometry
 
 
-def _format(backend: str, geometry: Geometry, options: Options) -> Format:
-    if geometry.name.startswith("arm64"):
-        return Arm64Format(geometry, table_af=options.arm64_table_af)
-    # A Xen PV guest has no global pages.
-    return X86Format(geometry, global_pages=options.x86_global and backend != "xen-pv")
-
-
 def _laws(k: Kernel) -> Laws:
-    arm64 = k.backend.needs_barrier
     return Laws(
-        needs_barrier=arm64,
+        needs_barrier=k.backend.needs_barrier,
         repairs_faults=k.backend.repairs_faults,
         sync_mask=k.backend.sync_mask,
-        scope_postpones=arm64 and k.options.arm64_barriers == "begin-end",
+        scope_postpones=k.backend.scope_postpones,
         counted_api=k.options.lazy_api == "counted",
         vmalloc_end=k.geometry.layout["vmalloc_end"],
         sizes=tuple(1 << shift for shift in k.geometry.shifts),

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lazymmu import _native
 from lazymmu.compare.matrix import Cell, Matrix
 from lazymmu.compare.reduce import Shortest
 from lazymmu.compare.summary import Total
@@ -18,12 +19,7 @@ from lazymmu.compare.workload import Configuration
 from lazymmu.report import events
 from lazymmu.results import Run
 
-SHOWN = {
-    "arm64": ("barriers", "dsb", "tlbi"),
-    "x86-64": ("tlbi", "ipis", "syncs", "synced"),
-    "x86-32": ("tlbi", "ipis", "syncs", "synced", "kmaps"),
-    "xen-pv": ("hypercalls", "traps", "tlbi", "syncs"),
-}
+SHOWN = _native.shown_counts()
 """The counts that matter on a backend."""
 
 STYLE = {"breaks": "bold red", "contract": "yellow", "cost": "cyan"}

@@ -19,7 +19,7 @@ impl CostTable {
     #[new]
     #[pyo3(signature = (text=None))]
     fn new(text: Option<&str>) -> PyResult<CostTable> {
-        let inner = text.map_or_else(cost::CostTable::built_in, cost::CostTable::parse);
+        let inner = text.map_or_else(|| Ok(cost::CostTable::built_in()), cost::CostTable::parse);
         Ok(CostTable { inner: inner.map_err(errors::config)? })
     }
 

@@ -20,8 +20,8 @@ mod _native {
     use super::image::TableImage;
     #[pymodule_export]
     use super::lists::{
-        backends, build_profile, codes, event_kinds, geometries, hazards, operations, options, protections, schemes,
-        version,
+        backends, build_profile, codes, event_kinds, geometries, hazards, machines, operations, options, protections,
+        schemes, shown_counts, version,
     };
     #[pymodule_export]
     use super::machine::{Machine, RawRun};

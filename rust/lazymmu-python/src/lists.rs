@@ -1,5 +1,7 @@
 //! What there is: backends, geometries, schemes, hazards, event kinds, codes, operations, options.
 
+use std::collections::BTreeMap;
+
 use lazymmu::descriptor::Attributes;
 use lazymmu::event::Kind;
 use lazymmu::geometry::{self, Level};
@@ -28,11 +30,23 @@ pub(crate) fn backends() -> Vec<(&'static str, &'static str, Vec<&'static str>)>
     backend::ALL.iter().map(|b| (b.name, b.about, b.geometries.to_vec())).collect()
 }
 
+/// The counts that matter on each backend.
+#[pyfunction]
+pub(crate) fn shown_counts() -> BTreeMap<&'static str, Vec<&'static str>> {
+    backend::ALL.iter().map(|b| (b.name, b.shown.to_vec())).collect()
+}
+
+/// Names that `uname -m` has for kernels that a backend models.
+#[pyfunction]
+pub(crate) fn machines() -> Vec<(&'static str, Vec<&'static str>)> {
+    backend::ALL.iter().map(|b| (b.name, b.machines.to_vec())).collect()
+}
+
 /// Every geometry by name, as dictionaries.
 #[pyfunction]
 pub(crate) fn geometries(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let all = PyDict::new(py);
-    for g in geometry::ALL {
+    for g in geometry::ALL.iter() {
         all.set_item(g.name, describe(py, g)?)?;
     }
     Ok(all)

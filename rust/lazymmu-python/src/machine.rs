@@ -136,7 +136,7 @@ fn changed_layout(geometry: &Geometry, changes: &BTreeMap<String, u64>) -> PyRes
 }
 
 fn known_geometry(backend: &str, wanted: Option<&str>) -> PyResult<&'static Geometry> {
-    let info = backend::by_name(backend).map_err(errors::config)?;
+    let info = backend::by_name(backend).map_err(errors::config)?.info;
     let name = wanted.or_else(|| info.geometries.first().copied()).unwrap_or_default();
     geometry::by_name(name).ok_or_else(|| {
         errors::config(format!(

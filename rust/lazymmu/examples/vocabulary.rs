@@ -40,7 +40,7 @@ fn main() {
     println!(
         "\n## Geometries\n\n| geometry | levels | page | entry bytes | shift/entries, pte upward | task_size | kernel_start | vmalloc | fixaddr_top | table_frames | highmem_frames |\n|---|---|---|---|---|---|---|---|---|---|---|"
     );
-    for g in geometry::ALL {
+    for g in geometry::ALL.iter() {
         let levels = Level::ALL.iter().filter(|l| !g.folded(**l));
         let shape: Vec<_> = levels.map(|l| format!("{}/{}", g.shift(*l), g.entries(*l))).collect();
         let l = &g.layout;

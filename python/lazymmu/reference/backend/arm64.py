@@ -20,8 +20,10 @@ from lazymmu.reference.descriptor.arm64 import (
     VALID,
     Arm64Format,
 )
+from lazymmu.reference.geometry import Geometry
 from lazymmu.reference.machine import Mm, Task
 from lazymmu.reference.memory import Entry, Table
+from lazymmu.reference.options import Options
 
 if TYPE_CHECKING:
     from lazymmu.reference.kernel import Kernel
@@ -37,7 +39,13 @@ MAX_TLBI_RANGE_PAGES: Final = 1 << 21
 class Arm64(Backend):
     """Two roots: user addresses in TTBR0, kernel addresses in TTBR1, always init_mm's. So nothing is synced."""
 
+    name = "arm64"
+    order = 10
     geometries = ("arm64-4k-48", "arm64-4k-39", "arm64-4k-52")
+
+    @classmethod
+    def entry_format(cls, geometry: Geometry, options: Options) -> Arm64Format:  # noqa: D102
+        return Arm64Format(geometry, table_af=options.arm64_table_af)
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
@@ -47,6 +55,7 @@ class Arm64(Backend):
         self.barriers = kernel.options.arm64_barriers
         self.has_lazy = self.barriers in ("lazy-flag", "lazy-active")
         self.needs_barrier = True
+        self.scope_postpones = self.barriers == "begin-end"
         self.huge_vmalloc = True
 
     # Stores, and when they are completed ----------------------------------------------------------

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lazymmu.reference import lazy
 from lazymmu.reference.codes import INIT_MM
+from lazymmu.reference.descriptor.base import Format
 from lazymmu.reference.errors import ConfigError
+from lazymmu.reference.geometry import Geometry
 from lazymmu.reference.machine import Mm, Task
 from lazymmu.reference.memory import Entry, Table
+from lazymmu.reference.options import Options
 
 if TYPE_CHECKING:
     from lazymmu.reference.kernel import Kernel
@@ -19,11 +22,20 @@ if TYPE_CHECKING:
 class Backend(ABC):
     """An architecture."""
 
+    name: ClassVar[str] = ""
+    """As people choose it; empty for what only backends share."""
+    order: ClassVar[int]
+    """Place in lists."""
     geometries: ClassVar[tuple[str, ...]]
     """Names of the geometries that it has; the first one is the default."""
     leave_event_first: bool = False
     """Whether `LEAVE` comes before what leaving does."""
     flush_event_first: bool = False
+
+    @classmethod
+    @abstractmethod
+    def entry_format(cls, geometry: Geometry, options: Options) -> Format:
+        """The format of its entries."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.k = kernel
@@ -33,6 +45,8 @@ class Backend(ABC):
         """``ARCH_PAGE_TABLE_SYNC_MASK``."""
         self.needs_barrier = False
         """Whether a store must be followed by a barrier before a walker may be expected to see it."""
+        self.scope_postpones = False
+        """Whether something is left for later between `BEGIN` and `END`."""
         self.repairs_faults = False
         """Whether ``vmalloc_fault`` copies missing entries (and a sync runs to the end of the vmalloc space)."""
         self.huge_vmalloc = False

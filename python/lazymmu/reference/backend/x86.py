@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Final
 from lazymmu.reference import events as ev
 from lazymmu.reference.backend.base import Backend
 from lazymmu.reference.codes import INIT_MM, PMD, PTE, PUD, Bug, Store, Tlbi, level_bit
+from lazymmu.reference.descriptor.x86 import X86Format
+from lazymmu.reference.geometry import Geometry
 from lazymmu.reference.machine import Mm
 from lazymmu.reference.memory import Entry, Table
+from lazymmu.reference.options import Options
 
 if TYPE_CHECKING:
     from lazymmu.reference.kernel import Kernel
@@ -19,6 +22,10 @@ SINGLE_PAGE_FLUSH_CEILING: Final = 33
 
 class X86(Backend):
     """One root for both halves; kernel entries are copied into every process's root."""
+
+    @classmethod
+    def entry_format(cls, geometry: Geometry, options: Options) -> X86Format:  # noqa: D102
+        return X86Format(geometry, global_pages=options.x86_global)
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)

@@ -16,6 +16,8 @@ class X86_32(X86):  # noqa: N801
     Present must never be seen with a wrong high half, which orders the two stores (facts 1.3).
     """
 
+    name = "x86-32"
+    order = 30
     geometries = ("x86-32-pae", "x86-32-2level")
 
     def _set_halves(self, entry: Entry, word: int, code: int) -> None:

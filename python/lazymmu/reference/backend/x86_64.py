@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class X86_64(X86):  # noqa: N801
     """Every store is one plain store."""
 
+    name = "x86-64"
+    order = 20
     geometries = ("x86-64-4level", "x86-64-5level")
 
     def __init__(self, kernel: Kernel) -> None:

@@ -12,9 +12,11 @@ from lazymmu.reference import events as ev
 from lazymmu.reference import lazy
 from lazymmu.reference.backend.x86 import X86
 from lazymmu.reference.codes import PTE, Bug, Drain, Flag, Hypercall, Store, Tlbi
-from lazymmu.reference.descriptor.x86 import PAT, PCD, PWT, USER, P
+from lazymmu.reference.descriptor.x86 import PAT, PCD, PWT, USER, P, X86Format
+from lazymmu.reference.geometry import Geometry
 from lazymmu.reference.machine import Task
 from lazymmu.reference.memory import Entry, Table
+from lazymmu.reference.options import Options
 
 if TYPE_CHECKING:
     from lazymmu.reference.kernel import Kernel
@@ -69,8 +71,15 @@ class Queue:
 class XenPv(X86):
     """The queueing backend."""
 
+    name = "xen-pv"
+    order = 40
     geometries = ("x86-64-4level", "x86-32-pae")
     flush_event_first = True
+
+    @classmethod
+    def entry_format(cls, geometry: Geometry, options: Options) -> X86Format:  # noqa: ARG003
+        """The hypervisor keeps global pages to itself."""
+        return X86Format(geometry, global_pages=False)
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)

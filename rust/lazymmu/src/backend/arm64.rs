@@ -5,7 +5,7 @@
 //!
 //! Not modelled: KPTI, MTE tags, cache maintenance of executable pages, errata that repeat TLBI, kpkeys.
 
-use super::{Backend, Info, new_root};
+use super::{Backend, Info, Registration, new_root};
 use crate::check::Laws;
 use crate::descriptor::arm64::{Arm64, TABLE_PXN, TABLE_UXN, TYPE_MASK, TYPE_TABLE, VALID};
 use crate::descriptor::{Format, Prot};
@@ -18,11 +18,7 @@ use crate::modmask::ModMask;
 use crate::scheme::{Arm64Barriers, Hooks, LazyIrq, Options, Walk};
 use crate::stop::{Run, Step};
 
-pub const INFO: Info = Info {
-    name: "arm64",
-    about: "walkers need DSB ISHST, the storing CPU ISB; barriers are what is deferred",
-    geometries: &["arm64-4k-48", "arm64-4k-39", "arm64-4k-52"],
-};
+pub static REGISTRATION: Registration = Registration::of::<Arm64Backend>();
 
 const DSB_ISHST: u32 = 1;
 const DSB_ISH: u32 = 2;
@@ -34,14 +30,6 @@ const MAX_RANGE_PAGES: u64 = 1 << 21;
 #[derive(Clone, Debug)]
 pub struct Arm64Backend {
     format: Arm64,
-}
-
-impl Arm64Backend {
-    #[must_use]
-    pub fn new(geometry: &Geometry, options: &Options) -> Arm64Backend {
-        let format = Arm64::new(geometry.page_shift, geometry.pa_bits, geometry.levels, options.arm64_table_af);
-        Arm64Backend { format }
-    }
 }
 
 /// `emit_pte_barriers`.
@@ -161,6 +149,30 @@ fn range_operations(pages: u64) -> u64 {
 
 impl Backend for Arm64Backend {
     type Format = Arm64;
+    const INFO: Info = Info {
+        name: "arm64",
+        about: "walkers need DSB ISHST, the storing CPU ISB; barriers are what is deferred",
+        order: 10,
+        geometries: &["arm64-4k-48", "arm64-4k-39", "arm64-4k-52"],
+        machines: &["aarch64"],
+        shown: &["barriers", "dsb", "tlbi"],
+        // A barrier is DSB ISHST and ISB; TLBI is broadcast; an allocation clears its page.
+        weights: &[
+            ("stores", 1.0),
+            ("barriers", 25.0),
+            ("dsb", 20.0),
+            ("isb", 10.0),
+            ("tlbi", 60.0),
+            ("allocs", 400.0),
+            ("frees", 150.0),
+            ("switches", 800.0),
+        ],
+    };
+
+    fn new(geometry: &Geometry, options: &Options, _cpus: usize) -> Arm64Backend {
+        let format = Arm64::new(geometry.page_shift, geometry.pa_bits, geometry.levels, options.arm64_table_af);
+        Arm64Backend { format }
+    }
 
     fn format(&self) -> Arm64 {
         self.format

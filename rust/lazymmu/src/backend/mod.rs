@@ -1,10 +1,6 @@
 //! What a store, a barrier, a flush, a sync, a lazy hook or a kmap does on one architecture.
 
-pub mod arm64;
-pub mod x86;
-pub mod x86_32;
-pub mod x86_64;
-pub mod xen_pv;
+mod registry;
 
 use std::fmt;
 
@@ -17,14 +13,22 @@ use crate::kernel::{Barrier, Entry, Kernel, Watch};
 use crate::machine::{INIT_MM, Mm, MmId, TaskId};
 use crate::memory::{FrameError, Table, Zone};
 use crate::modmask::ModMask;
-use crate::scheme::{Hooks, Walk};
+use crate::scheme::{Hooks, Options, Walk};
 use crate::stop::{Run, Step};
+
+pub use registry::{ALL, BackendError, Info, Registration, by_name, geometry};
+
+include!(concat!(env!("OUT_DIR"), "/backend.rs"));
 
 /// One architecture's half of the kernel.
 ///
 /// Functions take the running kernel instead of `self`: the backend is one of its parts.
 pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     type Format: Format;
+    const INFO: Info;
+
+    /// The backend of a machine with so many CPUs.
+    fn new(geometry: &Geometry, options: &Options, cpus: usize) -> Self;
 
     fn format(&self) -> Self::Format;
 
@@ -207,46 +211,15 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
         Laws::coherent(k)
     }
 
+    /// Says which machine frame stands behind a guest frame; only a hypervisor's guest has such.
+    fn map_frame(&mut self, _guest: u64, _machine: u64) {}
+    /// Where the RAM of a hypervisor's guest ends.
+    fn set_ram_end(&mut self, _end: u64) {}
+
     /// Whether the word maps kernel memory for hardware: what a deferred barrier would complete.
     fn valid_kernel<W: Watch>(k: &Kernel<Self, W>, word: u64) -> bool {
         k.format().valid(word)
     }
-}
-
-/// A combination of backend, geometry and options that cannot exist.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BackendError {
-    #[error("unknown backend {name:?}: expected one of {}", .known.join(", "))]
-    Unknown { name: String, known: Vec<&'static str> },
-    #[error("backend {backend} has no geometry {geometry:?}: expected one of {}", .known.join(", "))]
-    Geometry { backend: &'static str, geometry: String, known: Vec<&'static str> },
-}
-
-/// A backend as lists and messages know it.
-#[derive(Clone, Copy, Debug)]
-pub struct Info {
-    pub name: &'static str,
-    pub about: &'static str,
-    /// The first is the default.
-    pub geometries: &'static [&'static str],
-}
-
-/// Every backend.
-pub static ALL: &[Info] = &[arm64::INFO, x86_64::INFO, x86_32::INFO, xen_pv::INFO];
-
-/// The backend of this name.
-pub fn by_name(name: &str) -> Result<&'static Info, BackendError> {
-    ALL.iter()
-        .find(|b| b.name == name)
-        .ok_or_else(|| BackendError::Unknown { name: name.to_owned(), known: ALL.iter().map(|b| b.name).collect() })
-}
-
-/// The geometry of this name, or the backend's default.
-pub fn geometry(backend: &'static Info, name: Option<&str>) -> Result<&'static Geometry, BackendError> {
-    let name = name.unwrap_or(backend.geometries[0]);
-    backend.geometries.iter().find(|g| **g == name).and_then(|g| crate::geometry::by_name(g)).ok_or_else(|| {
-        BackendError::Geometry { backend: backend.name, geometry: name.to_owned(), known: backend.geometries.to_vec() }
-    })
 }
 
 /// The page of a root table. `None`: no memory.

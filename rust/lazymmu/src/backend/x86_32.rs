@@ -2,7 +2,7 @@
 //!
 //! Not modelled: page-table isolation's second root, the LDT mapping, MTRRs that forbid a huge leaf.
 
-use super::{Backend, Info, add_mm, alloc_root, new_root, x86};
+use super::{Backend, Info, Registration, add_mm, alloc_root, new_root, x86};
 use crate::check::Laws;
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
@@ -16,23 +16,12 @@ use crate::modmask::ModMask;
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
 
-pub const INFO: Info = Info {
-    name: "x86-32",
-    about: "highmem; kernel pmd entries are copied to every process",
-    geometries: &["x86-32-pae", "x86-32-2level"],
-};
+pub static REGISTRATION: Registration = Registration::of::<X86_32>();
 
 /// The native x86-32 backend.
 #[derive(Clone, Debug)]
 pub struct X86_32 {
     format: X86,
-}
-
-impl X86_32 {
-    #[must_use]
-    pub fn new(geometry: &Geometry, options: &Options) -> X86_32 {
-        X86_32 { format: x86::format(geometry, options) }
-    }
 }
 
 /// Allocates a table outside of any walk.
@@ -129,6 +118,32 @@ pub(super) fn fault_handler(geometry: &Geometry, va: u64) -> Handler {
 
 impl Backend for X86_32 {
     type Format = X86;
+    const INFO: Info = Info {
+        name: "x86-32",
+        about: "highmem; kernel pmd entries are copied to every process",
+        order: 30,
+        geometries: &["x86-32-pae", "x86-32-2level"],
+        machines: &["i686", "i586"],
+        shown: &["tlbi", "ipis", "syncs", "synced", "kmaps"],
+        weights: &[
+            ("stores", 1.0),
+            ("tlbi", 120.0),
+            ("tlbi_all", 400.0),
+            ("ipis", 1200.0),
+            ("syncs", 20.0),
+            ("synced", 15.0),
+            ("copied", 10.0),
+            ("allocs", 400.0),
+            ("frees", 150.0),
+            ("kmaps", 40.0),
+            ("repairs", 1000.0),
+            ("switches", 800.0),
+        ],
+    };
+
+    fn new(geometry: &Geometry, options: &Options, _cpus: usize) -> X86_32 {
+        X86_32 { format: x86::format(geometry, options) }
+    }
 
     fn format(&self) -> X86 {
         self.format

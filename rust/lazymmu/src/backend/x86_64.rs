@@ -3,7 +3,7 @@
 //! Not modelled: page-table isolation's second root, MTRRs that forbid a huge leaf, memory encryption, protection keys,
 //! deferred freeing of kernel tables for an IOMMU.
 
-use super::{Backend, Info, new_root, x86};
+use super::{Backend, Info, Registration, new_root, x86};
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
 use crate::event::codes::Store;
@@ -15,23 +15,12 @@ use crate::modmask::ModMask;
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
 
-pub const INFO: Info = Info {
-    name: "x86-64",
-    about: "coherent walkers; root entries are copied to every process",
-    geometries: &["x86-64-4level", "x86-64-5level"],
-};
+pub static REGISTRATION: Registration = Registration::of::<X86_64>();
 
 /// The native x86-64 backend.
 #[derive(Clone, Debug)]
 pub struct X86_64 {
     format: X86,
-}
-
-impl X86_64 {
-    #[must_use]
-    pub fn new(geometry: &Geometry, options: &Options) -> X86_64 {
-        X86_64 { format: x86::format(geometry, options) }
-    }
 }
 
 /// `preallocate_vmalloc_pages`: every root slot of the vmalloc area gets its table at boot.
@@ -70,6 +59,32 @@ pub(super) fn sync_mask(geometry: &Geometry) -> ModMask {
 
 impl Backend for X86_64 {
     type Format = X86;
+    const INFO: Info = Info {
+        name: "x86-64",
+        about: "coherent walkers; root entries are copied to every process",
+        order: 20,
+        geometries: &["x86-64-4level", "x86-64-5level"],
+        machines: &["x86_64"],
+        shown: &["tlbi", "ipis", "syncs", "synced"],
+        // TLBI is INVLPG; a full flush counts extra.
+        weights: &[
+            ("stores", 1.0),
+            ("tlbi", 120.0),
+            ("tlbi_all", 400.0),
+            ("ipis", 1200.0),
+            ("syncs", 20.0),
+            ("synced", 15.0),
+            ("copied", 10.0),
+            ("allocs", 400.0),
+            ("frees", 150.0),
+            ("repairs", 1000.0),
+            ("switches", 800.0),
+        ],
+    };
+
+    fn new(geometry: &Geometry, options: &Options, _cpus: usize) -> X86_64 {
+        X86_64 { format: x86::format(geometry, options) }
+    }
 
     fn format(&self) -> X86 {
         self.format

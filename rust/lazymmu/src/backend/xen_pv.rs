@@ -5,12 +5,13 @@
 //!
 //! Not modelled: pinning of whole address spaces, grant tables, balloon, the hypervisor refusing an update.
 
+#[path = "xen_pv/multicall.rs"]
 mod multicall;
 
 use multicall::{Queue, Queued};
 use rustc_hash::FxHashMap;
 
-use super::{Backend, Info, x86, x86_32, x86_64};
+use super::{Backend, Info, Registration, x86, x86_32, x86_64};
 use crate::check::Laws;
 use crate::descriptor::x86::{NX, PCD, PRESENT, PWT, USER, Width, X86};
 use crate::descriptor::{Format, Prot};
@@ -23,11 +24,7 @@ use crate::modmask::ModMask;
 use crate::scheme::{LazyApi, Options, XenLazy};
 use crate::stop::{Run, Step};
 
-pub const INFO: Info = Info {
-    name: "xen-pv",
-    about: "stores to tables are hypercalls, queued in lazy sections",
-    geometries: &["x86-64-4level", "x86-32-pae"],
-};
+pub static REGISTRATION: Registration = Registration::of::<XenPv>();
 
 /// The hypervisor's mark on a kernel leaf of a 64-bit guest, which runs in ring 3 and therefore needs U.
 const GUEST_KERNEL: u64 = 1 << 52;
@@ -53,31 +50,6 @@ pub struct XenPv {
 }
 
 impl XenPv {
-    #[must_use]
-    pub fn new(geometry: &Geometry, options: &Options, cpus: usize) -> XenPv {
-        XenPv {
-            // The hypervisor keeps PGE to itself.
-            format: X86 { global: false, ..x86::format(geometry, options) },
-            lazy: vec![Lazy::default(); cpus.max(1)],
-            queues: vec![Queue::default(); cpus.max(1)],
-            p2m: FxHashMap::default(),
-            m2p: FxHashMap::default(),
-            ram_end: u64::MAX,
-        }
-    }
-
-    /// Says which machine frame stands behind a guest frame.
-    pub fn map_frame(&mut self, guest: u64, machine: u64) {
-        if let Some(old) = self.p2m.insert(guest, machine) {
-            self.m2p.remove(&old);
-        }
-        self.m2p.insert(machine, guest);
-    }
-
-    pub fn set_ram_end(&mut self, end: u64) {
-        self.ram_end = end;
-    }
-
     fn to_machine(&self, guest: u64) -> u64 {
         self.p2m.get(&guest).copied().unwrap_or(guest)
     }
@@ -196,6 +168,55 @@ impl XenPv {
 
 impl Backend for XenPv {
     type Format = X86;
+    const INFO: Info = Info {
+        name: "xen-pv",
+        about: "stores to tables are hypercalls, queued in lazy sections",
+        order: 40,
+        geometries: &["x86-64-4level", "x86-32-pae"],
+        machines: &["x86_64"],
+        shown: &["hypercalls", "traps", "tlbi", "syncs"],
+        // A store is validated and done by the hypervisor; a trap is decoded and emulated.
+        weights: &[
+            ("stores", 5.0),
+            ("queued", 3.0),
+            ("hypercalls", 250.0),
+            ("traps", 1500.0),
+            ("tlbi", 120.0),
+            ("tlbi_all", 400.0),
+            ("ipis", 1200.0),
+            ("syncs", 20.0),
+            ("synced", 15.0),
+            ("copied", 10.0),
+            ("allocs", 400.0),
+            ("frees", 150.0),
+            ("kmaps", 40.0),
+            ("repairs", 1500.0),
+            ("switches", 1000.0),
+        ],
+    };
+
+    fn new(geometry: &Geometry, options: &Options, cpus: usize) -> XenPv {
+        XenPv {
+            // The hypervisor keeps PGE to itself.
+            format: X86 { global: false, ..x86::format(geometry, options) },
+            lazy: vec![Lazy::default(); cpus.max(1)],
+            queues: vec![Queue::default(); cpus.max(1)],
+            p2m: FxHashMap::default(),
+            m2p: FxHashMap::default(),
+            ram_end: u64::MAX,
+        }
+    }
+
+    fn map_frame(&mut self, guest: u64, machine: u64) {
+        if let Some(old) = self.p2m.insert(guest, machine) {
+            self.m2p.remove(&old);
+        }
+        self.m2p.insert(machine, guest);
+    }
+
+    fn set_ram_end(&mut self, end: u64) {
+        self.ram_end = end;
+    }
 
     fn format(&self) -> X86 {
         self.format

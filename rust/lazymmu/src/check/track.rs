@@ -1,5 +1,7 @@
 //! What an event stream says about sections, pending stores and open walks.
 
+use std::sync::Arc;
+
 use crate::backend::Backend;
 use crate::descriptor::AnyFormat;
 use crate::event::codes::{Context, Site, Store};
@@ -11,9 +13,9 @@ use crate::modmask::ModMask;
 use crate::scheme::LazyApi;
 
 /// The backend's laws, by which findings are judged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Laws {
-    pub format: AnyFormat,
+    pub format: Arc<dyn AnyFormat>,
     pub geometry: Geometry,
     /// Hardware walkers see a store of a valid kernel entry only after a barrier.
     pub needs_barrier: bool,
@@ -32,7 +34,7 @@ impl Laws {
     /// The laws of a backend whose walkers see every store at once and whose kernel faults nobody repairs.
     pub fn coherent<B: Backend, W: Watch>(k: &Kernel<B, W>) -> Laws {
         Laws {
-            format: k.format().into(),
+            format: Arc::new(k.format()),
             geometry: *k.geometry(),
             needs_barrier: false,
             scope_batches: false,

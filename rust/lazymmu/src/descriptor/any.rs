@@ -1,112 +1,89 @@
 //! A format chosen at run time, for whoever only decodes.
 
-use super::arm64::Arm64;
-use super::x86::{Width, X86};
-use super::{Attributes, Format, Grants, Half, Prot};
+use std::fmt;
+
+use super::{Attributes, Format, Grants, Half, PARTS, Prot};
 use crate::geometry::Level;
 
-/// One of the formats.
+/// What of a [`Format`] needs no type: any format is one of these.
+pub trait AnyFormat: fmt::Debug + Send + Sync {
+    fn none(&self, level: Level, word: u64) -> bool;
+    fn present(&self, level: Level, word: u64) -> bool;
+    fn valid(&self, word: u64) -> bool;
+    fn leaf(&self, level: Level, word: u64) -> bool;
+    fn address(&self, level: Level, word: u64) -> u64;
+    fn attributes(&self, level: Level, word: u64) -> Attributes;
+    fn table_grants(&self, level: Level, word: u64) -> Grants;
+    fn dumped(&self, word: u64) -> bool;
+    fn half(&self, kernel: bool) -> Half;
+    fn prots(&self) -> Vec<(&'static str, Prot)>;
+}
+
+impl<F: Format> AnyFormat for F {
+    fn none(&self, level: Level, word: u64) -> bool {
+        Format::none(self, level, word)
+    }
+
+    fn present(&self, level: Level, word: u64) -> bool {
+        Format::present(self, level, word)
+    }
+
+    fn valid(&self, word: u64) -> bool {
+        Format::valid(self, word)
+    }
+
+    fn leaf(&self, level: Level, word: u64) -> bool {
+        Format::leaf(self, level, word)
+    }
+
+    fn address(&self, level: Level, word: u64) -> u64 {
+        Format::address(self, level, word)
+    }
+
+    fn attributes(&self, level: Level, word: u64) -> Attributes {
+        Format::attributes(self, level, word)
+    }
+
+    fn table_grants(&self, level: Level, word: u64) -> Grants {
+        Format::table_grants(self, level, word)
+    }
+
+    fn dumped(&self, word: u64) -> bool {
+        Format::dumped(self, word)
+    }
+
+    fn half(&self, kernel: bool) -> Half {
+        Format::half(self, kernel)
+    }
+
+    fn prots(&self) -> Vec<(&'static str, Prot)> {
+        Format::prots(self)
+    }
+}
+
+/// The shape of a tree whose entries are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub page_shift: u32,
+    pub entry_bytes: u8,
+    pub levels: u8,
+    pub va_bits: u8,
+}
+
+/// A format for entries that a kernel left behind.
 #[derive(Clone, Copy, Debug)]
-pub enum AnyFormat {
-    X86(X86),
-    Arm64(Arm64),
+pub struct Reader {
+    /// Names that table images have for the architecture.
+    pub architectures: &'static [&'static str],
+    /// The format of a tree of this shape; `None` where the architecture has no such.
+    pub format: fn(&str, Shape) -> Option<Box<dyn AnyFormat>>,
 }
 
-macro_rules! both {
-    ($self:ident, $f:ident => $e:expr) => {
-        match $self {
-            AnyFormat::X86($f) => $e,
-            AnyFormat::Arm64($f) => $e,
-        }
+/// The format of a tree of this shape, to be read. The error says what is wrong with the name or the shape.
+pub fn of_architecture(arch: &str, shape: Shape) -> Result<Box<dyn AnyFormat>, String> {
+    let Some(reader) = PARTS.iter().find(|reader| reader.architectures.contains(&arch)) else {
+        let known: Vec<_> = PARTS.iter().flat_map(|reader| reader.architectures).copied().collect();
+        return Err(format!("{arch:?} is not modelled: expected one of {}", known.join(", ")));
     };
-}
-
-/// Architectures whose entries can be read, by the names that table images have for them.
-const ARCHITECTURES: [&str; 3] = ["arm64", "x86_64", "i386"];
-
-impl AnyFormat {
-    /// The format of a tree of this shape, to be read.
-    pub fn of_architecture(
-        arch: &str,
-        page_shift: u32,
-        entry_bytes: u8,
-        levels: u8,
-        va_bits: u8,
-    ) -> Result<AnyFormat, String> {
-        let x86 = |width| X86 { width, global: true, five_level: levels == 5, pti_config: true };
-        match (arch, entry_bytes) {
-            // 52-bit output addresses: with 4 and 16 KiB pages only where 52-bit virtual addresses say so (LPA2).
-            ("arm64", 8) => {
-                let pa_bits = if page_shift == 16 || va_bits > 48 { 52 } else { 48 };
-                Ok(Arm64::new(page_shift, pa_bits, levels, false).into())
-            }
-            ("x86_64", 8) => Ok(x86(Width::Long).into()),
-            ("i386", 8) => Ok(x86(Width::Pae).into()),
-            ("i386", 4) => Ok(x86(Width::TwoLevel).into()),
-            _ if ARCHITECTURES.contains(&arch) => Err(format!("{arch} has no entries of {entry_bytes} bytes")),
-            _ => Err(format!("{arch:?} is not modelled: expected one of {}", ARCHITECTURES.join(", "))),
-        }
-    }
-
-    #[must_use]
-    pub fn table_grants(&self, level: Level, word: u64) -> Grants {
-        both!(self, f => f.table_grants(level, word))
-    }
-
-    #[must_use]
-    pub fn dumped(&self, word: u64) -> bool {
-        both!(self, f => f.dumped(word))
-    }
-
-    #[must_use]
-    pub fn half(&self, kernel: bool) -> Half {
-        both!(self, f => f.half(kernel))
-    }
-
-    #[must_use]
-    pub fn none(&self, level: Level, word: u64) -> bool {
-        both!(self, f => f.none(level, word))
-    }
-
-    #[must_use]
-    pub fn present(&self, level: Level, word: u64) -> bool {
-        both!(self, f => f.present(level, word))
-    }
-
-    #[must_use]
-    pub fn valid(&self, word: u64) -> bool {
-        both!(self, f => f.valid(word))
-    }
-
-    #[must_use]
-    pub fn leaf(&self, level: Level, word: u64) -> bool {
-        both!(self, f => f.leaf(level, word))
-    }
-
-    #[must_use]
-    pub fn address(&self, level: Level, word: u64) -> u64 {
-        both!(self, f => f.address(level, word))
-    }
-
-    #[must_use]
-    pub fn attributes(&self, level: Level, word: u64) -> Attributes {
-        both!(self, f => f.attributes(level, word))
-    }
-
-    #[must_use]
-    pub fn prots(&self) -> Vec<(&'static str, Prot)> {
-        both!(self, f => f.prots())
-    }
-}
-
-impl From<X86> for AnyFormat {
-    fn from(format: X86) -> AnyFormat {
-        AnyFormat::X86(format)
-    }
-}
-
-impl From<Arm64> for AnyFormat {
-    fn from(format: Arm64) -> AnyFormat {
-        AnyFormat::Arm64(format)
-    }
+    (reader.format)(arch, shape).ok_or_else(|| format!("{arch} has no entries of {} bytes", shape.entry_bytes))
 }

@@ -1,7 +1,16 @@
 //! arm64 stage 1 entries. Arm ARM D8.3 (VMSAv8-64 descriptors), and `arch/arm64/include/asm/pgtable*.h` of 6.12.
 
-use super::{Attributes, Format, Grants, Half, MemoryType, Prot};
+use super::{Attributes, Format, Grants, Half, MemoryType, Prot, Reader};
 use crate::geometry::Level;
+
+/// 52-bit output addresses: with 4 and 16 KiB pages only where 52-bit virtual addresses say so (LPA2).
+pub static READER: Reader = Reader {
+    architectures: &["arm64"],
+    format: |_, shape| {
+        let pa_bits = if shape.page_shift == 16 || shape.va_bits > 48 { 52 } else { 48 };
+        (shape.entry_bytes == 8).then(|| Box::new(Arm64::new(shape.page_shift, pa_bits, shape.levels, false)) as _)
+    },
+};
 
 pub const VALID: u64 = 1 << 0;
 /// With VALID: a table above the last level, a page at it.

@@ -4,16 +4,16 @@
 //! names are folded, is not known here.
 
 mod any;
-pub mod arm64;
-pub mod x86;
 
 use std::fmt;
 
 use serde::Serialize;
 
-pub use any::AnyFormat;
+pub use any::{AnyFormat, Reader, Shape, of_architecture};
 
 use crate::geometry::Level;
+
+include!(concat!(env!("OUT_DIR"), "/descriptor.rs"));
 
 /// A protection that an entry is made from: the bits of `pgprot_t`.
 pub type Prot = u64;
@@ -126,7 +126,7 @@ pub struct UnknownProt {
 }
 
 /// The entry format of one architecture configuration.
-pub trait Format: Copy + Into<AnyFormat> + fmt::Debug + Send + Sync + 'static {
+pub trait Format: Copy + fmt::Debug + Send + Sync + 'static {
     /// Name in messages.
     const NAME: &'static str;
 

@@ -1,8 +1,21 @@
 //! x86 entries: 64-bit (4 and 5 levels, PAE) and 32-bit (two levels). Intel SDM vol. 3A 4.3 to 4.5, and
 //! `arch/x86/include/asm/pgtable*.h` of 6.12 for the predicates.
 
-use super::{Attributes, Format, Grants, MemoryType, Prot};
+use super::{Attributes, Format, Grants, MemoryType, Prot, Reader};
 use crate::geometry::Level;
+
+pub static READER: Reader = Reader {
+    architectures: &["x86_64", "i386"],
+    format: |arch, shape| {
+        let width = match (arch, shape.entry_bytes) {
+            ("x86_64", 8) => Width::Long,
+            ("i386", 8) => Width::Pae,
+            ("i386", 4) => Width::TwoLevel,
+            _ => return None,
+        };
+        Some(Box::new(X86 { width, global: true, five_level: shape.levels == 5, pti_config: true }))
+    },
+};
 
 pub const PRESENT: u64 = 1 << 0;
 pub const RW: u64 = 1 << 1;

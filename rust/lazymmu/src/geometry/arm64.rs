@@ -1,6 +1,8 @@
 //! arm64 geometries with 4 KiB pages. The table of TTBR1 (kernel) and of TTBR0 (user) have the same shape.
 
-use super::{Geometry, Layout, Shape};
+use super::{Geometries, Geometry, Layout, Shape};
+
+pub static GEOMETRIES: Geometries = Geometries { order: 20, all: &[&ARM64_4K_39, &ARM64_4K_48, &ARM64_4K_52] };
 
 /// `VMALLOC_END` of 6.12 for a linear map that starts at `-1 << va_bits` (`arch/arm64/include/asm/memory.h`):
 /// 1 GiB below the top end the struct pages, which take 64 bytes a 4 KiB page of the linear map, and 8 MiB are left free.

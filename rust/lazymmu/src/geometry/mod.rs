@@ -5,10 +5,19 @@
 //! range it is given (`pgtable-nop4d.h` and its kin). The real test of a folded group happens at its lowest name,
 //! therefore a table is called here by that name: the root of a four-level table holds `p4d` entries.
 
-pub mod arm64;
-pub mod x86;
+use std::sync::LazyLock;
 
 use serde::Serialize;
+
+include!(concat!(env!("OUT_DIR"), "/geometry.rs"));
+
+/// The geometries of one file.
+#[derive(Clone, Copy, Debug)]
+pub struct Geometries {
+    /// Place of the file in lists.
+    pub order: u32,
+    pub all: &'static [&'static Geometry],
+}
 
 /// A level of entries, numbered as hardware sees it from the bottom: 1 is the leaf table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -258,15 +267,11 @@ impl Geometry {
 }
 
 /// Every geometry, in the order of the support matrix.
-pub static ALL: &[&Geometry] = &[
-    &x86::X86_64_4LEVEL,
-    &x86::X86_64_5LEVEL,
-    &x86::X86_32_PAE,
-    &x86::X86_32_2LEVEL,
-    &arm64::ARM64_4K_39,
-    &arm64::ARM64_4K_48,
-    &arm64::ARM64_4K_52,
-];
+pub static ALL: LazyLock<Vec<&'static Geometry>> = LazyLock::new(|| {
+    let mut files = PARTS.to_vec();
+    files.sort_by_key(|file| (file.order, file.all.first().map(|g| g.name)));
+    files.iter().flat_map(|file| file.all).copied().collect()
+});
 
 /// The geometry of this name.
 #[must_use]

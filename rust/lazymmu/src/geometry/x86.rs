@@ -1,6 +1,9 @@
 //! x86 geometries: four and five levels on 64 bits, PAE and two levels on 32 bits.
 
-use super::{Geometry, Layout, Shape};
+use super::{Geometries, Geometry, Layout, Shape};
+
+pub static GEOMETRIES: Geometries =
+    Geometries { order: 10, all: &[&X86_64_4LEVEL, &X86_64_5LEVEL, &X86_32_PAE, &X86_32_2LEVEL] };
 
 const TABLES_64: u64 = 0x0100_0000;
 

@@ -21,6 +21,7 @@ pub use overrides::{Call, Generic, Hook, HookSet, Host, HostHandle, Overrides, O
 pub use watch::{Silent, Watch};
 
 use crate::backend::Backend;
+use crate::descriptor::AnyFormat;
 use crate::event::codes::Context;
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
@@ -229,6 +230,12 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     #[must_use]
     pub fn format(&self) -> B::Format {
         self.format
+    }
+
+    /// The format, for whoever does not know its type.
+    #[must_use]
+    pub fn any_format(&self) -> &dyn AnyFormat {
+        &self.format
     }
 
     #[inline]

@@ -6,6 +6,7 @@ mod runner;
 
 pub use execute::{Ending, OpError, OpResult};
 pub use full::{Full, Injected, Quiet};
+pub(crate) use runner::build;
 pub use runner::{
     AnyRunner, BootError, GoOn, Mode, Output, ProgramRunError, RunError, Runner, Spec, boot, op_name, run_program,
 };

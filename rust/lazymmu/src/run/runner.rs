@@ -4,10 +4,6 @@ use std::sync::Arc;
 
 use super::execute::{Ending, OpError, OpResult, execute, known_task, op_event, range_of};
 use super::full::{Drive, Full, Injected, Quiet};
-use crate::backend::arm64::Arm64Backend;
-use crate::backend::x86_32::X86_32;
-use crate::backend::x86_64::X86_64;
-use crate::backend::xen_pv::XenPv;
 use crate::backend::{self, Backend, BackendError};
 use crate::check::{Checker, Finding};
 use crate::descriptor::{AnyFormat, Format, UnknownProt};
@@ -95,7 +91,7 @@ pub trait AnyRunner: Send + Sync + std::fmt::Debug {
     fn run(&mut self, ops: &[OpStep], injections: &[Injection], go_on: &mut GoOn<'_>) -> Result<Output, RunError>;
     fn machine(&self) -> &Machine;
     fn machine_mut(&mut self) -> &mut Machine;
-    fn format(&self) -> AnyFormat;
+    fn format(&self) -> &dyn AnyFormat;
     fn options(&self) -> &Options;
     fn sync_mask(&self) -> ModMask;
     fn translate(&self, mm: MmId, va: u64) -> Translation;
@@ -274,7 +270,7 @@ impl<B: Backend> Runner<B, Quiet> {
 
 macro_rules! any_runner {
     ($watch:ty, $run:ident) => {
-        impl<B: XenOrNot> AnyRunner for Runner<B, $watch> {
+        impl<B: Backend> AnyRunner for Runner<B, $watch> {
             fn run(
                 &mut self,
                 ops: &[OpStep],
@@ -292,8 +288,8 @@ macro_rules! any_runner {
                 &mut self.kernel.machine
             }
 
-            fn format(&self) -> AnyFormat {
-                self.kernel.format().into()
+            fn format(&self) -> &dyn AnyFormat {
+                self.kernel.any_format()
             }
 
             fn options(&self) -> &Options {
@@ -365,24 +361,6 @@ macro_rules! any_runner {
 any_runner!(Full, run_full);
 any_runner!(Quiet, run_quiet);
 
-/// What only a hypervisor's guest has.
-trait XenOrNot: Backend {
-    fn map_frame(&mut self, _guest: u64, _machine: u64) {}
-    fn set_ram_end(&mut self, _end: u64) {}
-}
-
-impl XenOrNot for Arm64Backend {}
-impl XenOrNot for X86_64 {}
-impl XenOrNot for X86_32 {}
-impl XenOrNot for XenPv {
-    fn map_frame(&mut self, guest: u64, machine: u64) {
-        XenPv::map_frame(self, guest, machine);
-    }
-    fn set_ram_end(&mut self, end: u64) {
-        XenPv::set_ram_end(self, end);
-    }
-}
-
 /// Which machine to build.
 #[derive(Clone, Debug, Default)]
 pub struct Spec<'a> {
@@ -397,8 +375,8 @@ pub struct Spec<'a> {
 
 /// Builds a machine.
 pub fn boot(spec: &Spec<'_>, setup: &Setup, mode: Mode) -> Result<Box<dyn AnyRunner>, BootError> {
-    let info = backend::by_name(spec.backend)?;
-    let geometry = backend::geometry(info, spec.geometry)?;
+    let registration = backend::by_name(spec.backend)?;
+    let geometry = backend::geometry(registration, spec.geometry)?;
     let scheme = scheme::by_name(spec.scheme).ok_or_else(|| BootError::Scheme {
         name: spec.scheme.to_owned(),
         known: scheme::ALL.iter().map(|s| s.name()).collect(),
@@ -415,12 +393,7 @@ pub fn boot(spec: &Spec<'_>, setup: &Setup, mode: Mode) -> Result<Box<dyn AnyRun
         return Err(BootError::Limit { what: "table_frames (low memory ends at highmem_frames)", value, low: 0, high });
     }
     let config = Config { geometry, scheme, options };
-    match info.name {
-        "arm64" => build(&config, setup, Arm64Backend::new(&geometry, &options), mode),
-        "x86-64" => build(&config, setup, X86_64::new(&geometry, &options), mode),
-        "x86-32" => build(&config, setup, X86_32::new(&geometry, &options), mode),
-        _ => build(&config, setup, XenPv::new(&geometry, &options, usize::from(setup.cpus)), mode),
-    }
+    (registration.boot)(&config, setup, mode)
 }
 
 fn check_setup(setup: &Setup) -> Result<(), BootError> {
@@ -441,7 +414,9 @@ fn check_setup(setup: &Setup) -> Result<(), BootError> {
     Ok(())
 }
 
-fn build<B: XenOrNot>(config: &Config, setup: &Setup, backend: B, mode: Mode) -> Result<Box<dyn AnyRunner>, BootError> {
+/// Builds a machine of this backend.
+pub(crate) fn build<B: Backend>(config: &Config, setup: &Setup, mode: Mode) -> Result<Box<dyn AnyRunner>, BootError> {
+    let backend = B::new(&config.geometry, &config.options, usize::from(setup.cpus));
     if mode == Mode::Quiet {
         let kernel = Kernel::boot(config, setup, backend, Quiet::default()).map_err(BootError::Stopped)?;
         return Ok(Box::new(Runner { kernel }));

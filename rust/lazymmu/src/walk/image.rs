@@ -1,6 +1,6 @@
 //! Walks over a table image: one address, or everything that is mapped.
 
-use crate::descriptor::{AnyFormat, Attributes, Grants, Half};
+use crate::descriptor::{self, AnyFormat, Attributes, Grants, Half};
 use crate::geometry::Level;
 use crate::memory::image::{Image, ImageError, Root};
 
@@ -47,7 +47,7 @@ pub struct Path {
 #[derive(Debug)]
 pub struct ImageWalk<'i> {
     image: &'i Image,
-    format: AnyFormat,
+    format: Box<dyn AnyFormat>,
     half: Half,
     root: Root,
 }
@@ -65,8 +65,9 @@ impl<'i> ImageWalk<'i> {
         let h = &image.header;
         let at = image.root(root)?;
         let page_shift = h.page_bytes.trailing_zeros();
-        let format = AnyFormat::of_architecture(&h.arch, page_shift, h.entry_bytes, at.levels, at.va_bits);
-        let format = format.map_err(|problem| ImageError::new("arch", problem))?;
+        let shape =
+            descriptor::Shape { page_shift, entry_bytes: h.entry_bytes, levels: at.levels, va_bits: at.va_bits };
+        let format = descriptor::of_architecture(&h.arch, shape).map_err(|problem| ImageError::new("arch", problem))?;
         let half = format.half(root == "kernel");
         Ok(ImageWalk { image, format, half, root: at })
     }
