@@ -27,11 +27,14 @@ def main(recordings: Recordings, json: common.Json = False) -> bool:
     console = common.console()
     for source in recordings:
         reports = []
-        for report in conform(open_recording(source)):
+        recording = open_recording(source)
+        for report in conform(recording):
             reports.append(report)
             if not json:
                 _show(console, report)
         found.append((source, reports))
+        if not json and recording.file is None and (user := recording.find("user.jsonl")):
+            console.print(f"{user}: not read, user address spaces are not compared", soft_wrap=True, markup=False)
     if json:
         values = [_value(source, reports) for source, reports in found]
         common.print_json(values[0] if len(values) == 1 else values)
@@ -40,6 +43,8 @@ def main(recordings: Recordings, json: common.Json = False) -> bool:
 
 def _difference(report: Report, d: Difference) -> dict[str, Any]:
     out: dict[str, Any] = {"op": d.op, "what": d.what, "model": d.model, "kernel": d.kernel}
+    if d.reason is not None:
+        out |= {"reason": d.reason.name, "explanation": d.reason.text}
     return {**out, "command": d.command, "file": report.recording}
 
 
@@ -52,18 +57,23 @@ def _value(source: str, reports: list[Report]) -> dict[str, Any]:
         "recording": source,
         "ops": sum(report.ops for report in reports),
         "agree": sum(report.agree for report in reports),
+        "explained": sum(report.explained for report in reports),
         "differences": [_difference(report, d) for report in reports for d in report.differences],
         "compared": dict(checked),
-        "files": [{"file": r.recording, "ops": r.ops, "agree": r.agree} for r in reports],
+        "files": [{"file": r.recording, "ops": r.ops, "agree": r.agree, "explained": r.explained} for r in reports],
     }
 
 
 def _show(console: Console, report: Report) -> None:
     compared = ", ".join(f"{number} {what}" for what, number in report.checked.items())
-    console.print(f"{report.recording}: {report.agree} of {report.ops} operations agree ({compared})", soft_wrap=True)
+    explained = f", {report.explained} differ for a proven reason" if report.explained else ""
+    head = f"{report.recording}: {report.agree} of {report.ops} operations agree{explained}"
+    console.print(f"{head} ({compared})", soft_wrap=True, markup=False)
     for d in report.differences[:SHOWN]:
         console.print(f"  op {d.op} {d.command}", soft_wrap=True, markup=False)
-        console.print(f"    {d.what}: model {d.model or '-'}, kernel {d.kernel or '-'}", soft_wrap=True, markup=False)
+        why = f" [{d.reason.name}: {d.reason.text}]" if d.reason else ""
+        text = f"    {d.what}: model {d.model or '-'}, kernel {d.kernel or '-'}{why}"
+        console.print(text, soft_wrap=True, markup=False)
     if (more := len(report.differences) - SHOWN) > 0:
         console.print(f"  ... and {more} more differences")
     for name, count in report.skipped.items():

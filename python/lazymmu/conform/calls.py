@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from lazymmu.arrays import Records
 from lazymmu.report import names
 
@@ -24,37 +26,57 @@ _RETURNS = {
     "__vunmap_range_noflush": "vunmap_p4d_range",
     "__apply_to_page_range": "apply_to_p4d_range",
 }
+SYNC_ONE = "vmalloc_sync_one"
 _ALLOCATORS = {1: "__pte_alloc_kernel", 2: "__pmd_alloc", 3: "__pud_alloc", 4: "__p4d_alloc"}
+
+
+_KINDS = ("WALK", "WALK_END", "SLOT", "ALLOC", "ALLOC_FAIL", "SYNC", "SYNC_ONE")
 
 
 def probed(on: Iterable[str]) -> frozenset[str]:
     """The calls that can be compared, of those that were probed."""
     known = {*_WALKS, *_ALLOCATORS.values(), *(f"ret:{name}" for name in _RETURNS.values())}
-    known |= {"arch_sync_kernel_mappings"}
+    known |= {"arch_sync_kernel_mappings", SYNC_ONE}
     seen = {name.removesuffix("+mask") for name in on} | {
         f"ret:{name.removesuffix('+mask')}" for name in on if "+" in name
     }
     return frozenset(known & seen)
 
 
-def recorded(events: Iterable[Sequence[Any]], compared: Collection[str], wide: bool) -> list[Call]:
-    """The calls of a record. ``wide``: an argument of 64 bits takes one machine word."""
+class BadEvent(ValueError):
+    """A probe event that cannot be read."""
+
+
+def recorded(events: Iterable[Sequence[Any]], compared: Collection[str]) -> list[Call]:
+    """The calls of a record."""
     out: list[Call] = []
     for event in events:
-        name, *arguments = event
-        if name not in compared:
-            continue
-        if isinstance(name, str) and name.startswith("ret:"):
-            void = name == "ret:vunmap_p4d_range"
-            value = 0 if void else int(arguments[0])
-            out.append((name, value, int(arguments[1], 0)))
-        elif name in _ALLOCATORS.values():
-            out.append((name,))
-        elif name == "__apply_to_page_range":
-            out.append((name, int(arguments[1], 0), int(arguments[2], 0)))
-        else:
-            out.append((name, int(arguments[0], 0), int(arguments[1], 0)))
+        try:
+            _add(out, event, compared)
+        except (IndexError, TypeError, ValueError):
+            raise BadEvent(f"{event!r} is no probe event") from None
     return out
+
+
+def _add(out: list[Call], event: Sequence[Any], compared: Collection[str]) -> None:
+    name, *arguments = event
+    if name not in compared:
+        return
+    if isinstance(name, str) and name.startswith("ret:"):
+        void = name == "ret:vunmap_p4d_range"
+        value = 0 if void else int(arguments[0])
+        out.append((name, value, int(arguments[1], 0)))
+    elif name in _ALLOCATORS.values():
+        out.append((name,))
+    elif name == "__apply_to_page_range":
+        out.append((name, int(arguments[1], 0), int(arguments[2], 0)))
+    elif name == SYNC_ONE:
+        # One call for each process; how many there were is not the model's business.
+        call = (name, int(arguments[1], 0))
+        if not out or out[-1] != call:
+            out.append(call)
+    else:
+        out.append((name, int(arguments[0], 0), int(arguments[1], 0)))
 
 
 def modelled(events: Records, compared: Collection[str]) -> list[Call]:
@@ -63,7 +85,8 @@ def modelled(events: Records, compared: Collection[str]) -> list[Call]:
     kinds = names.kinds()
     sites = names.codes("site")
     stack: list[str] = []
-    for event in events:
+    wanted = [code for code, name in kinds.items() if name in _KINDS]
+    for event in events[np.isin(events["kind"], wanted)]:
         kind = kinds[int(event["kind"])]
         va, end, aux = int(event["va"]), int(event["new"]), int(event["aux"])
         call: Call | None = None
@@ -84,8 +107,75 @@ def modelled(events: Records, compared: Collection[str]) -> list[Call]:
                 call = (_ALLOCATORS.get(int(event["level"]), ""),)
             case "SYNC":
                 call = ("arch_sync_kernel_mappings", va, end)
+            case "SYNC_ONE" if SYNC_ONE in compared and (not out or out[-1] != (SYNC_ONE, va)):
+                call = (SYNC_ONE, va)
         if call and call[0] in compared:
             out.append(call)
+    return out
+
+
+LEAF_TABLES = {
+    "vmap_pte_range": 1,
+    "vmap_pages_pte_range": 1,
+    "vunmap_pte_range": 1,
+    "apply_to_pte_range": 2,
+}
+"""Loops over a leaf table, and which argument is the first address."""
+
+
+def leaf_tables(events: Iterable[Sequence[Any]]) -> list[int]:
+    """Addresses whose leaf tables a command found or made."""
+    try:
+        return [int(event[1 + LEAF_TABLES[event[0]]], 0) for event in events if event[0] in LEAF_TABLES]
+    except (IndexError, TypeError, ValueError):
+        return []
+
+
+_XEN = {"xen_extend_mmu_update": "update", "xen_mc_flush": "flush", "xen_flush_lazy_mmu": "lazy flush"}
+_XEN_KINDS = ("QUEUE", "FLUSH", "LAZY_FLUSH", "LEAVE", "HYPERCALL")
+
+
+def xen_recorded(events: Iterable[Sequence[Any]]) -> list[str]:
+    """What went to the hypervisor, in order: queued updates, flushes, and stores that were not queued."""
+    out: list[str] = []
+    store: int | None = None
+    for event in events:
+        name = event[0] if event else ""
+        if name == "xen_set_pte":
+            store = len(out)
+            out.append("direct store")
+        elif name == "xen_extend_mmu_update" and store is not None:
+            # Where the buffer is full it is flushed inside this function: the update comes behind that.
+            out[store] = "update"
+        elif name == "xen_mc_flush" and store is not None and out[store] == "update" and store == len(out) - 1:
+            out.insert(store, "flush")
+            store = None
+        elif name in _XEN:
+            out.append(_XEN[name])
+            store = None
+        elif name != "xen_batched_set_pte":
+            store = None
+    return out
+
+
+def xen_modelled(events: Records) -> list[str]:
+    """The same of the model."""
+    kinds, hypercalls = names.kinds(), names.codes("hypercall")
+    out: list[str] = []
+    drained = False
+    wanted = [code for code, name in kinds.items() if name in _XEN_KINDS]
+    for event in events[np.isin(events["kind"], wanted)]:
+        kind = kinds[int(event["kind"])]
+        match kind:
+            case "QUEUE":
+                out.append("update")
+            case "FLUSH":
+                out.append("flush")
+            case "LAZY_FLUSH" | "LEAVE":
+                out.append("lazy flush")
+            case "HYPERCALL" if not drained and hypercalls[int(event["aux"])] == "mmu_update":
+                out.append("direct store")
+        drained = kind == "FLUSH" and int(event["new"]) > 0
     return out
 
 

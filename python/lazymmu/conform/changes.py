@@ -1,71 +1,93 @@
-"""Descriptor changes: what a record lists, and what two images of the model show."""
+"""Descriptor changes as columns: what a record lists, and what the model's tables show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from lazymmu import _native
-
+Words: TypeAlias = npt.NDArray[np.uint64]
 WRAP = (1 << 64) - 1
-
-
-class Change(NamedTuple):
-    """One descriptor: level (1 pte to 5 pgd), physical address of its table, index, first address it maps, words."""
-
-    level: int
-    table: int
-    index: int
-    va: int
-    old: int
-    new: int
+MOST = 1 << 24
+"""Descriptors that one run may have: more than any kernel changes in one operation."""
 
 
 class BadRecord(ValueError):
     """A record whose changes cannot be read."""
 
 
-def recorded(runs: Iterable[Sequence[Any]], sizes: Mapping[int, int]) -> list[Change]:
+class Change(NamedTuple):
+    """One descriptor: level (1 pte to 5 pgd), its table, its place there, first address it maps, words."""
+
+    level: int
+    table: int
+    place: int
+    va: int
+    old: int
+    new: int
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Descriptors as columns of equal length."""
+
+    level: npt.NDArray[np.uint8]
+    table: Words
+    index: Words
+    va: Words
+    old: Words
+    new: Words
+
+    def __len__(self) -> int:
+        return len(self.level)
+
+    def rows(self, chosen: npt.NDArray[Any]) -> Changes:
+        """Some of them."""
+        return Changes(*(column[chosen] for column in self.columns()))
+
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        """The columns in the order of the fields."""
+        return self.level, self.table, self.index, self.va, self.old, self.new
+
+    def upper(self) -> Iterator[Change]:
+        """Those above the leaf tables, one by one."""
+        yield from self.rows(self.level > 1)
+
+    def __iter__(self) -> Iterator[Change]:
+        for row in zip(*(column.tolist() for column in self.columns()), strict=True):
+            yield Change(*row)
+
+    def addresses(self, entry_bytes: int) -> Words:
+        """Physical addresses of the descriptors."""
+        return self.table + self.index * np.uint64(entry_bytes)
+
+
+def recorded(runs: Iterable[Sequence[Any]], sizes: Mapping[int, int]) -> Changes:
     """The changes of a record, its runs expanded. ``sizes`` are the bytes that an entry of each level maps."""
-    out = []
+    heads: list[tuple[int, ...]] = []
     for run in runs:
         try:
             level, index = int(run[0]), int(run[2])
             table, va, old, new = (int(run[n], 0) for n in (1, 3, 4, 5))
             count = int(run[6]) if len(run) > 6 else 1
-            old_step, new_step = (int(run[7], 0), int(run[8], 0)) if len(run) > 6 else (0, 0)
-            size = sizes[level]
+            steps = (int(run[7], 0), int(run[8], 0)) if len(run) > 6 else (0, 0)
+            heads.append((level, table, index, va, old, new, count, sizes[level], *(s & WRAP for s in steps)))
         except (IndexError, KeyError, TypeError, ValueError):
             raise BadRecord(f"{run!r} is no run of changes") from None
-        for k in range(count):
-            words = (old + k * old_step) & WRAP, (new + k * new_step) & WRAP
-            out.append(Change(level, table, index + k, va + k * size, *words))
-    return out
-
-
-Image = dict[int, tuple[int, np.ndarray]]
-"""Tables by physical address: level and words."""
-
-
-def image(machine: _native.Machine) -> Image:
-    """The tables of init_mm."""
-    return {pa: (level, words) for pa, level, words in machine.image(0)}
-
-
-def differences(before: Image, after: Image) -> dict[tuple[int, int, int], tuple[int, int]]:
-    """Old and new word by (level, table, index). A table that is gone has lost its words."""
-    out = {}
-    for pa in before.keys() | after.keys():
-        level, old = before.get(pa, (0, None))
-        new_level, new = after.get(pa, (level, None))
-        if old is not None and new is not None and level == new_level:
-            changed = np.flatnonzero(old != new)
-            out.update({(level, pa, int(n)): (int(old[n]), int(new[n])) for n in changed})
-            continue
-        if old is not None:
-            out.update({(level, pa, int(n)): (int(old[n]), 0) for n in np.flatnonzero(old)})
-        if new is not None:
-            out.update({(new_level, pa, int(n)): (0, int(new[n])) for n in np.flatnonzero(new)})
-    return out
+        if not 0 < count <= MOST or not 0 <= index < MOST or not all(0 <= n <= WRAP for n in (table, va, old, new)):
+            raise BadRecord(f"{run!r}: a number is out of range")
+    if not heads:
+        empty = np.empty(0, np.uint64)
+        return Changes(np.empty(0, np.uint8), empty, empty, empty, empty, empty)
+    columns = [np.array(column, np.uint64) for column in zip(*heads, strict=True)]
+    counts = columns[6].astype(np.int64)
+    if counts.sum() > MOST:
+        raise BadRecord(f"{counts.sum()} descriptors in one record")
+    levels, tables, indices, vas, olds, news, _, size, old_step, new_step = (np.repeat(c, counts) for c in columns)
+    firsts = np.repeat(np.cumsum(counts) - counts, counts)
+    k = (np.arange(counts.sum()) - firsts).astype(np.uint64)
+    words = olds + k * old_step, news + k * new_step
+    return Changes(levels.astype(np.uint8), tables, indices + k, vas + k * size, *words)

@@ -6,8 +6,10 @@ itself (addresses, frames of data) is taken from the record, everything else fro
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from lazymmu.errors import LazymmuError
@@ -21,6 +23,10 @@ CALLBACKS = ("count", "set", "clear", "wrprotect", "get-and-clear", "pause-set",
 
 class BadCommand(LazymmuError):
     """A command that cannot be read."""
+
+
+class NotModelled(LazymmuError):
+    """A command for which this backend of the model has no operation."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,13 @@ class Allocations:
     """What earlier commands left under slot numbers: areas, and the pages behind them."""
 
     pages: dict[int, list[int]] = field(default_factory=dict)
+    starts: dict[int, int] = field(default_factory=dict)
+    nested: dict[int, int] = field(default_factory=dict)
     area: int = 999
+
+
+NESTED = 1 << 20
+"""Slots of the areas that hold the page arrays of other areas are that much higher."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +90,14 @@ class Scene:
     kernel: Kernel
     record: Mapping[str, Any]
     allocations: Allocations
-    leaves: Sequence[tuple[int, int, int]]
-    """Leaf entries that appeared: level, address, physical address."""
+    find_leaves: Callable[[], Sequence[tuple[int, int, int]]] = tuple
+    read: Callable[[int], int] = int
+    """The leaf word that the model has for an address."""
+
+    @cached_property
+    def leaves(self) -> Sequence[tuple[int, int, int]]:
+        """Leaf entries that appeared: level, address, physical address."""
+        return self.find_leaves()
 
     def prot(self, name: str) -> int:
         """The bits of a protection's name."""
@@ -94,6 +112,11 @@ class Scene:
             return int(self.record["va"], 0)
         except (KeyError, TypeError, ValueError):
             raise BadCommand(f"{self.record.get('cmd')!r}: the record has no address") from None
+
+    def linear(self, pa: int) -> int:
+        """Where the linear map has a frame."""
+        offset = self.kernel.number("phys_offset") if "phys_offset" in self.kernel.info else 0
+        return pa - offset + self.kernel.number("page_offset")
 
     @property
     def page(self) -> int:
@@ -118,18 +141,27 @@ class Scene:
             pages["null_at"] = b
         return pages
 
+    @cached_property
+    def frame_at(self) -> dict[int, int]:
+        """Frames by the addresses where they appeared."""
+        found: dict[int, int] = {}
+        for level, va, pa in self.leaves:
+            size = 1 << self.kernel.shifts[level]
+            found.update({va + offset: pa + offset for offset in range(0, size, self.page)})
+        return found
+
     def frames(self, start: int, count: int) -> list[int]:
         """The frames behind an area, as its new leaves show them."""
-        found: dict[int, int] = {}
-        geometry = self.kernel
-        for level, va, pa in self.leaves:
-            size = 1 << geometry.number({1: "page_shift", 2: "pmd_shift", 3: "pud_shift"}.get(level, "page_shift"))
-            for offset in range(0, size, self.page):
-                found[va + offset] = pa + offset
-        missing = [n for n in range(count) if start + n * self.page not in found]
-        if missing:
-            raise BadCommand(f"the record does not show page {missing[0]} of the area at {start:#x}")
-        return [found[start + n * self.page] for n in range(count)]
+        addresses = range(start, start + count * self.page, self.page)
+        missing = next((va for va in addresses if va not in self.frame_at), None)
+        if missing is not None:
+            raise BadCommand(f"the record does not show the page at {missing:#x} of the area at {start:#x}")
+        return [self.frame_at[va] for va in addresses]
+
+    def outside(self, start: int, size: int) -> list[int]:
+        """Addresses of the vmalloc space that appeared outside an area, in order."""
+        first, last = self.kernel.number("vmalloc_start"), self.kernel.number("vmalloc_end")
+        return sorted(va for va in self.frame_at if first <= va < last and not start <= va < start + size)
 
 
 def _vmpr(c: Command, s: Scene) -> list[Op]:
@@ -143,7 +175,19 @@ def _vmaps(c: Command, s: Scene) -> list[Op]:
     return [{"vmap_pages_range": arguments}]
 
 
-def _vunmap(c: Command, s: Scene) -> list[Op]:
+def data_pages(c: Command, s: Scene) -> list[tuple[int, int]]:
+    """Addresses and frames of a page array from the pool that a command maps."""
+    match c.name:
+        case "vmaps":
+            start, pages = c.number(0), s.pattern(c.text(4), c.number(5), c.number(6), c.number(1))
+        case "vmap" | "vmram":
+            start, pages = s.address(), s.pattern(c.text(2), c.number(3), c.number(4), c.number(1))
+        case _:
+            return []
+    return [(start + n * s.page, pa) for n, pa in enumerate(pages["list"])]
+
+
+def _vunmap(c: Command, _: Scene) -> list[Op]:
     noflush = {"noflush": True} if c.name == "vunmapnf" else {}
     return [{"vunmap_range": {"va": c.number(0), "size": c.number(1), **noflush}}]
 
@@ -164,30 +208,43 @@ def _area(c: Command, s: Scene) -> list[Op]:
     return [{"area": {"slot": s.allocations.area, "size": c.number(1), "at": c.number(0), "kind": kind}}]
 
 
-def _unarea(c: Command, s: Scene) -> list[Op]:
+def _unarea(c: Command, _: Scene) -> list[Op]:
     return [{"free": {"va": c.number(0)}}]
 
 
 def _ioremap(c: Command, s: Scene) -> list[Op]:
     at = s.address() & ~(s.page - 1)
     arguments = {"slot": c.number(0), "pa": c.number(1), "size": c.number(2), "at": at}
-    return [{"ioremap": {**arguments, "prot": s.kernel.number("prot_io")}}]
+    # ioremap: Device-nGnRE on arm64, uncached-minus on x86.
+    prot = "prot_io" if s.kernel.backend == "arm64" else "prot_nc"
+    return [{"ioremap": {**arguments, "prot": s.kernel.number(prot)}}]
 
 
 def _free(c: Command, s: Scene) -> list[Op]:
-    s.allocations.pages.pop(c.number(0), None)
-    return [{"free": {"va": {"slot": c.number(0)}}}]
+    slot = c.number(0)
+    s.allocations.pages.pop(slot, None)
+    ops: list[Op] = [{"free": {"va": {"slot": slot}}}]
+    nested = s.allocations.nested.pop(slot, None)
+    return ops if nested is None else [*ops, {"free": {"va": {"slot": nested}}}]
 
 
 def _vmalloc(c: Command, s: Scene) -> list[Op]:
-    at, size = s.address(), c.number(1)
+    slot, at, size = c.number(0), s.address(), c.number(1)
     count = -(-size // s.page)
     frames = s.frames(at, count)
-    s.allocations.pages[c.number(0)] = frames
-    arguments: Op = {"slot": c.number(0), "size": size, "at": at, "pages": {"count": count, "list": frames}}
+    s.allocations.pages[slot], s.allocations.starts[slot] = frames, at
+    # A large page may reach beyond the end.
+    end = next(va for va in itertools.count(at + size, s.page) if va not in s.frame_at)
+    ops: list[Op] = []
+    # An array of pages that is larger than a page is an area of its own, mapped first.
+    if others := s.outside(at, end - at):
+        pages = {"count": len(others), "list": s.frames(others[0], len(others))}
+        s.allocations.nested[slot] = slot + NESTED
+        ops.append({"vmalloc": {"slot": slot + NESTED, "size": len(others) * s.page, "at": others[0], "pages": pages}})
+    arguments: Op = {"slot": slot, "size": size, "at": at, "pages": {"count": count, "list": frames}}
     if c.name == "vmallochuge":
         arguments["huge"] = True
-    return [{"vmalloc": arguments}]
+    return [*ops, {"vmalloc": arguments}]
 
 
 def _vmap(c: Command, s: Scene) -> list[Op]:
@@ -198,6 +255,93 @@ def _vmap(c: Command, s: Scene) -> list[Op]:
 def _vmram(c: Command, s: Scene) -> list[Op]:
     pages = s.pattern(c.text(2), c.number(3), c.number(4), c.number(1))
     return [{"vm_map_ram": {"slot": c.number(0), "pages": pages, "at": s.address()}}]
+
+
+def _purge(_: Command, __: Scene) -> list[Op]:
+    return [{"purge": {}}]
+
+
+def _nop(_: Command, __: Scene) -> list[Op]:
+    return [{"nop": {}}]
+
+
+def _set_bits(s: Scene, va: int, count: int, masks: tuple[int, int]) -> list[Op]:
+    """``update_range_prot`` (7.x): one lazy section over the range; before, ``apply_to_page_range``."""
+    set_, clear = masks
+    size = count * s.page
+    if s.kernel.release < (7, 0):
+        callback = {"kind": "protect", "set": set_, "clear": clear}
+        return [{"apply_to_page_range": {"va": va, "size": size, "callback": callback}}]
+    words = [(at, s.read(at) & ~clear | set_) for at in range(va, va + size, s.page)]
+    stores: list[Op] = [{"pte": {"va": at, "step": "set", "word": word}} for at, word in words]
+    return [{"lazy_enable": {}}, *stores, {"lazy_disable": {}}]
+
+
+def _flush(va: int, size: int) -> Op:
+    return {"flush_tlb_kernel_range": {"va": va, "size": size}}
+
+
+# arm64: software's write permission is DBM, hardware's is AP[2]; PXN; valid, and what stands for it where it is clear.
+WRITE, READ_ONLY, PXN, VALID, PRESENT_INVALID = 1 << 51, 1 << 7, 1 << 53, 1, 1 << 11
+
+ARM64_MASKS = {"ro": (READ_ONLY, WRITE), "rw": (WRITE, READ_ONLY), "nx": (PXN, 0), "x": (0, PXN)}
+"""Bits that set_memory_* sets and clears."""
+
+
+def _setmem(c: Command, s: Scene) -> list[Op]:
+    slot, masks = c.number(0), ARM64_MASKS.get(c.text(1))
+    if masks is None or slot not in s.allocations.pages:
+        raise BadCommand(f"setmem: expected the slot of an area and one of {', '.join(ARM64_MASKS)}")
+    first, count, frames = c.number(2), c.number(3), s.allocations.pages[slot]
+    if s.kernel.backend != "arm64":
+        raise NotModelled
+    va = s.allocations.starts[slot] + first * s.page
+    # 6.12 changes the linear alias of the whole area, 7.x that of the range.
+    aliases = frames if s.kernel.release < (7, 0) else frames[first : first + count]
+    ops: list[Op] = []
+    if c.text(1) in ("ro", "rw"):
+        for pa in aliases:
+            ops += [*_set_bits(s, s.linear(pa), 1, masks), _flush(s.linear(pa), s.page)]
+    return [*ops, {"purge": {}}, *_set_bits(s, va, count, masks), _flush(va, count * s.page)]
+
+
+def _valid_masks(s: Scene, *, valid: bool) -> tuple[int, int]:
+    stand_in = PRESENT_INVALID if s.kernel.release >= (7, 0) else 0
+    return (VALID, stand_in) if valid else (stand_in, VALID)
+
+
+def _lin(c: Command, s: Scene) -> list[Op]:
+    if s.kernel.backend != "arm64":
+        raise NotModelled
+    # Only set_memory_valid works on the linear map of arm64: whatever is asked for but invalidity is validity.
+    count, valid = c.number(1), c.text(2) != "i"
+    va = s.linear(s.kernel.number("pool_pa") + c.number(0) * s.page)
+    ops = _set_bits(s, va, count, _valid_masks(s, valid=valid))
+    # 7.x has nothing to invalidate where entries only become valid.
+    return ops if valid and s.kernel.release >= (7, 0) else [*ops, _flush(va, count * s.page)]
+
+
+def linear_frames(c: Command, s: Scene) -> list[int]:
+    """Frames whose entries in the linear map a command works on."""
+    match c.name:
+        case "setmem":
+            return s.allocations.pages.get(c.number(0), [])
+        case "lin" | "setdirect":
+            pool = s.kernel.number("pool_pa") + c.number(0) * s.page
+            return list(range(pool, pool + c.number(1) * s.page, s.page))
+        case _:
+            return []
+
+
+def _setdirect(c: Command, s: Scene) -> list[Op]:
+    if s.kernel.backend != "arm64":
+        raise NotModelled
+    set_, clear = _valid_masks(s, valid=c.text(2) == "default")
+    if c.text(2) == "default":
+        set_, clear = set_ | WRITE, clear | READ_ONLY
+    pool = s.kernel.number("pool_pa") + c.number(0) * s.page
+    pages = range(pool, pool + c.number(1) * s.page, s.page)
+    return [op for pa in pages for op in _set_bits(s, s.linear(pa), 1, (set_, clear))]
 
 
 COMMANDS: dict[str, Callable[[Command, Scene], list[Op]]] = {
@@ -217,7 +361,10 @@ COMMANDS: dict[str, Callable[[Command, Scene], list[Op]]] = {
     "vunmapp": _free,
     "vmram": _vmram,
     "vmunram": _free,
-    "purge": lambda c, s: [{"purge": {}}],
-    "nop": lambda c, s: [{"nop": {}}],
+    "setmem": _setmem,
+    "setdirect": _setdirect,
+    "lin": _lin,
+    "purge": _purge,
+    "nop": _nop,
 }
 """Commands that are one operation of the model."""

@@ -2,104 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lazymmu.conform import calls
-from lazymmu.conform.changes import BadRecord, Change
+import numpy as np
+
+from lazymmu.arrays import Records
+from lazymmu.conform import calls, hardware, lazy, reasons
+from lazymmu.conform.changes import BadRecord, Changes
 from lazymmu.conform.changes import recorded as recorded_changes
-from lazymmu.conform.commands import COMMANDS, Allocations, BadCommand, Command, Scene, parse
+from lazymmu.conform.commands import (
+    COMMANDS,
+    Allocations,
+    BadCommand,
+    Command,
+    NotModelled,
+    Op,
+    Scene,
+    data_pages,
+    linear_frames,
+    parse,
+)
+from lazymmu.conform.report import Difference, Found, Report, first_difference
 from lazymmu.conform.session import Ran, Session
-from lazymmu.errors import ProgramError, RecordingError, RunError
+from lazymmu.errors import ConfigError, ProgramError, RecordingError, RunError
 from lazymmu.recording import Kernel, Recording, describe, read_records
+from lazymmu.report import names
 from lazymmu.results import Result
 
-IGNORED = ("info", "probes")
-"""Commands that change nothing."""
+IGNORED = ("info", "probes", "lzreset")
+"""Commands that change no page table."""
 
+ACCESSED_DIRTY = 0x60
+"""Bits of x86 that the page-table walker of a CPU sets."""
 
-@dataclass(frozen=True)
-class Difference:
-    """Something that model and kernel do not agree about in one operation."""
-
-    op: int
-    command: str
-    what: str
-    model: str
-    kernel: str
-
-
-@dataclass
-class Report:
-    """What one file of a recording says about the model."""
-
-    recording: str
-    ops: int = 0
-    agree: int = 0
-    adopted: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
-    differences: list[Difference] = field(default_factory=list)
-    checked: dict[str, int] = field(default_factory=dict)
-    """How many returns, changed descriptors, calls, ... were compared."""
-
-    @property
-    def ok(self) -> bool:
-        """Everything that was compared agrees, and everything was compared."""
-        return not self.differences and not self.skipped
-
-    def count(self, what: str, number: int) -> None:
-        """Notes that so many more of something were compared."""
-        self.checked[what] = self.checked.get(what, 0) + number
+PENDING = 2
+"""The bit of a task's thread flags that says that a barrier waits."""
 
 
 def conform(recording: Recording) -> Iterator[Report]:
     """Compares every file of operations of a recording with the model.
 
-    Raises `lazymmu.RecordingError` where a file cannot be read.
+    Raises `lazymmu.RecordingError` where a file cannot be read, or the kernel is not modelled.
     """
     kernel = describe(recording)
+    if not (kernel.backend and kernel.geometry):
+        raise RecordingError(recording.folder, "", "the kernel is not modelled")
+    if recording.file is not None and recording.file.name.startswith("hwseq"):
+        recording = Recording(recording.folder, recording.need("ops_hw.jsonl"))
     files = recording.matching("ops", ".jsonl")
     if not files:
-        raise RecordingError(recording.file or recording.folder, "", "no ops*.jsonl to conform to")
+        raise RecordingError(recording.file or recording.folder, "", "no ops*.jsonl or hwseq.jsonl to conform to")
     for file in files:
-        yield _File(kernel, file).report()
+        yield _File(kernel, recording, file).report()
+
+
+def _sequences(recording: Recording, path: Path) -> dict[int, tuple[int, list[Any]]]:
+    """What the CPU executed, by operation, with line numbers; only the run with the hardware's view has it."""
+    if not path.name.startswith("ops_hw."):
+        return {}
+    file = recording.find("hwseq.jsonl")
+    if file is None:
+        return {}
+    out = {}
+    for line, record in read_records(file):
+        if not isinstance(record.get("n"), int) or not isinstance(record.get("seq"), list):
+            raise RecordingError(file, f"line {line}", "expected a number in 'n' and a list in 'seq'")
+        out[record["n"]] = (line, record["seq"])
+    return out
 
 
 class _File:
     """One file of operations."""
 
-    def __init__(self, kernel: Kernel, path: Path) -> None:
-        self.kernel = kernel
+    def __init__(self, kernel: Kernel, recording: Recording, path: Path) -> None:
         self.path = path
         self.records = list(read_records(path))
+        # Each boot has its own frames; the file may say where they are.
+        own = next((r for _, r in self.records if r.get("cmd") == "info" and "release" in r), {})
+        self.kernel = replace(kernel, info={**kernel.info, **own})
         self.compared = calls.probed(self._probes())
-        self.session = Session(kernel, cpus=self._cpus(), mms=self._roots())
+        self.sequences = _sequences(recording, path)
+        self.sequence_file = recording.find("hwseq.jsonl")
+        tables, roots = self._tables()
+        try:
+            self.session = Session(self.kernel, cpus=1, mms=roots, tables=tables)
+        except ConfigError as error:
+            raise RecordingError(path, "", f"no model can be built for it: {error}") from error
+        self.followed: set[int] = set()
+        self.purged = False
         self.allocations = Allocations()
         self.result = Report(str(path))
 
     def _probes(self) -> Iterable[str]:
-        return next((r.get("on", []) for _, r in self.records if r.get("cmd", "").startswith("probes")), [])
+        return next((r.get("on", []) for _, r in self.records if str(r.get("cmd", "")).startswith("probes")), [])
 
-    def _cpus(self) -> int:
-        return 1
-
-    def _roots(self) -> int:
-        """Process roots that a synchronisation visits, as far as the record shows them."""
-        return 1
+    def _tables(self) -> tuple[set[int], int]:
+        """Tables that the file names, and whether the kernel has processes whose tables are synchronised."""
+        tables: set[int] = set()
+        for line, record in self.records:
+            try:
+                tables.update(int(run[1], 0) for run in record.get("chg", []))
+            except (IndexError, TypeError, ValueError):
+                raise RecordingError(self.path, f"line {line}", "'chg' is no list of runs of changes") from None
+        return tables, int(self.kernel.number("arch_page_table_sync_mask") != 0)
 
     def report(self) -> Report:
         for line, record in self.records:
             text = record.get("cmd")
             if not isinstance(text, str):
+                if "what" in record:
+                    self.result.skip("user steps")
+                    continue
                 raise RecordingError(self.path, f"line {line}", f"expected a command in 'cmd', got {text!r}")
             try:
                 command = parse(text)
-            except BadCommand as error:
+                if command.name not in IGNORED:
+                    self._operation(line, record, command)
+            except (BadCommand, BadRecord, calls.BadEvent, hardware.BadSequence) as error:
                 raise RecordingError(self.path, f"line {line}", str(error)) from None
-            if command.name not in IGNORED:
-                self._operation(line, record, command)
         self.result.adopted = self.session.adopted
         return self.result
 
@@ -107,53 +130,111 @@ class _File:
         number = record.get("n")
         if not isinstance(number, int):
             raise RecordingError(self.path, f"line {line}", f"expected a number in 'n', got {number!r}")
-        try:
-            changes = recorded_changes(record.get("chg", []), self.session.sizes)
-        except BadRecord as error:
-            raise RecordingError(self.path, f"line {line}", str(error)) from None
+        changes = recorded_changes(record.get("chg", []), self.session.sizes)
         self.result.ops += 1
-        before = len(self.result.differences)
-        for what, model, kernel in self._compare(line, record, command, changes):
-            self.result.differences.append(Difference(number, str(record["cmd"]), what, model, kernel))
-        if len(self.result.differences) == before:
-            self.result.agree += 1
+        differences = [
+            Difference(number, str(record["cmd"]), *found) for found in self._compare(record, command, changes)
+        ]
+        self.result.differences += differences
+        self.result.agree += not differences
+        self.result.explained += bool(differences) and all(d.reason for d in differences)
 
-    def _compare(
-        self, line: int, record: dict[str, Any], command: Command, changes: list[Change]
-    ) -> Iterator[tuple[str, str, str]]:
+    def _compare(self, record: dict[str, Any], command: Command, changes: Changes) -> Iterator[Found]:
         if command.name == "walk":
             yield from self._walk(command, changes)
             return
-        if command.name not in COMMANDS:
-            self.result.skipped[command.name] = self.result.skipped.get(command.name, 0) + 1
-            self._take(changes)
-            return
         for complaint in self.session.prepare(changes, strict=command.window is not None):
             yield "state before", complaint, ""
-        scene = Scene(self.kernel, record, self.allocations, self._leaves(changes))
+        scene = Scene(self.kernel, record, self.allocations, lambda: self._leaves(changes), self._leaf)
+        self._before(record, command, scene, changes)
         try:
-            ops = COMMANDS[command.name](command, scene)
-            ran = self.session.run(ops)
-        except BadCommand as error:
-            raise RecordingError(self.path, f"line {line}", str(error)) from None
+            if command.name == "lz":
+                ran, found = self._script(record, command, scene)
+                yield from found
+            elif command.name not in COMMANDS:
+                raise BadCommand(f"unknown command {command.name!r}")
+            else:
+                ran = self.session.run([*COMMANDS[command.name](command, scene), *self._earlier(record, command)])
+                yield from self._results(record, _main(ran, command))
+        except NotModelled:
+            yield "operation", "none", f"{len(changes)} descriptors changed", reasons.NO_OPERATION
+            self._take(changes)
+            return
         except (ProgramError, RunError) as error:
             yield "refused", str(error), ""
             self._take(changes)
             return
-        yield from self._results(record, ran.results[-1])
-        yield from self._changes(command, changes, ran)
-        yield from self._tables(record, ran)
+        if command.name == "unarea":
+            ran = replace(ran, events=_without_purge(ran.events))
+        extra, found = self._changes(command, changes, ran)
+        yield from found
+        yield from self._counted(record, ran)
         yield from self._calls(record, ran)
-        self.session.follow(changes, ran)
+        yield from self._hardware(record, changes, ran)
+        self.session.follow(changes, extra)
         self.session.remember(changes)
 
-    def _take(self, changes: list[Change]) -> None:
+    def _before(self, record: Mapping[str, Any], command: Command, scene: Scene, changes: Changes) -> None:
+        """Takes over what the record shows besides changes: tables that were there, frames of data, counters."""
+        events = record.get("ev", [])
+        made = {change.va for change in changes.upper() if change.level == 2 and self.session.links(change)}
+        size = self.session.sizes[2]
+        for va in calls.leaf_tables(events):
+            if va & ~(size - 1) not in made and self.session.below(1, va) is None:
+                self.session.reach(1, va, None)
+                self.session.adopted += 1
+        if self.kernel.backend == "arm64":
+            for pa in linear_frames(command, scene):
+                self._linear(scene.linear(pa), pa)
+        if self.kernel.xen:
+            for va, pa in data_pages(command, scene):
+                if va in scene.frame_at:
+                    self.session.machine.map_frame(pa, scene.frame_at[va])
+            if events and command.name != "lz":
+                state = events[0][-1] if isinstance(events[0][-1], dict) else {}
+                self.session.machine.set_lazy(0, 0, int(state.get("pause", 0)))
+
+    def _linear(self, va: int, pa: int) -> None:
+        """An entry of the linear map that no record has shown is an ordinary one of the kernel."""
+        self.session.reach(1, va, None)
+        table = self.session.below(1, va)
+        if table is not None:
+            at = self.session.entry(table, self.session.index(1, va))
+            if not self.session.machine.peek(at):
+                self.session.machine.poke(at, self.session.machine.pte_word(pa, "PAGE_KERNEL"))
+                self.session.adopted += 1
+
+    def _take(self, changes: Changes) -> None:
         """Follows the kernel where the model has no operation for what it did."""
-        self.session.prepare(changes, strict=False)
-        self.session.follow(changes, Ran([], None, {}))  # type: ignore[arg-type]
+        none = changes.rows(np.zeros(len(changes), np.bool_))
+        for change in changes.upper():
+            if self.session.links(change):
+                child = self.session.machine.word_address(change.level, change.new)
+                self.session.reach(change.level - 1, change.va, child)
+        self.session.follow(changes, none)
         self.session.remember(changes)
+        self.followed.update(np.unique(changes.table).tolist())
 
-    def _leaves(self, changes: Iterable[Change]) -> list[tuple[int, int, int]]:
+    def _earlier(self, record: Mapping[str, Any], command: Command) -> list[Op]:
+        """The first purge also invalidates what was freed before the recording began: how much is taken over."""
+        if command.name != "purge" or self.purged:
+            return []
+        self.purged = True
+        _, items = self.sequences.get(record["n"], (0, []))
+        wanted = hardware.recorded(items, self.session.entry_bytes)
+        pages = int(np.isin(wanted, [hardware.TLBI, hardware.INVLPG]).sum())
+        if hardware.CR4 in wanted:
+            pages = self.kernel.number("ptrs_per_pte") + 1
+        size = pages << self.kernel.number("page_shift")
+        return [{"flush_tlb_kernel_range": {"va": self.kernel.number("vmalloc_start"), "size": size}}] if pages else []
+
+    def _leaf(self, va: int) -> int:
+        table = self.session.below(1, va)
+        if table is None:
+            raise RunError(f"the model has no leaf table for {va:#x}")
+        return self.session.machine.peek(self.session.entry(table, self.session.index(1, va)))
+
+    def _leaves(self, changes: Changes) -> list[tuple[int, int, int]]:
         machine = self.session.machine
         return [
             (c.level, c.va, machine.word_address(c.level, c.new))
@@ -161,7 +242,32 @@ class _File:
             if machine.classify(c.level, c.new) == "leaf"
         ]
 
-    def _results(self, record: dict[str, Any], result: Result) -> Iterator[tuple[str, str, str]]:
+    def _script(self, record: Mapping[str, Any], command: Command, scene: Scene) -> tuple[Ran, list[Found]]:
+        """A script of lazy sections, step by step, with the counters after each."""
+        steps = lazy.recorded(record.get("steps", []))
+        found: list[Found] = []
+        machine = self.session.machine
+        halves = 0
+        before = machine.freeze()
+        events = []
+        results: list[Result] = []
+        for number, (letter, op) in enumerate(lazy.script(command, scene)):
+            ran = self.session.run([op])
+            events.append(ran.events)
+            results += ran.results
+            halves += {"b": 1, "B": -1}.get(letter, 0)
+            enable, pause, flags = machine.lazy(0)
+            pending = int(bool(flags & PENDING))
+            model = lazy.Step(letter, enable, pause, pending, int(enable > 0 and pause == 0 and halves == 0))
+            self.result.count("steps", 1)
+            if number >= len(steps) or model != steps[number]:
+                kernel = "no step" if number >= len(steps) else str(tuple(steps[number]))
+                found.append((f"counters after step {number} ({letter})", str(tuple(model)), kernel))
+                if number < len(steps):
+                    machine.set_lazy(0, steps[number].enable, steps[number].pause)
+        return self.session.since(before, results, np.concatenate(events)), found
+
+    def _results(self, record: Mapping[str, Any], result: Result) -> Iterator[Found]:
         self.result.count("returns", 1)
         wanted = record.get("ret", 0)
         if result.ending in ("returned", "done"):
@@ -178,79 +284,164 @@ class _File:
             if result.calls != record["fn_calls"]:
                 yield "callbacks", str(result.calls), str(record["fn_calls"])
 
-    def _changes(self, command: Command, changes: list[Change], ran: Ran) -> Iterator[tuple[str, str, str]]:
-        wanted = {(c.level, c.table, c.index): c for c in changes}
-        self.result.count("descriptors", len(wanted))
-        for key, change in wanted.items():
-            words = ran.changes.get(key)
-            place = f"level {change.level} table {change.table:#x} index {change.index} va {change.va:#x}"
-            kernel = f"{change.old:#x} -> {change.new:#x}"
-            if words is None:
-                yield f"descriptor, {place}", "unchanged", kernel
-            elif words != (change.old, change.new):
-                yield f"descriptor, {place}", f"{words[0]:#x} -> {words[1]:#x}", kernel
-        for key, (old, new) in ran.changes.items():
-            if key not in wanted and self._in_window(command, ran, key):
-                level, table, index = key
-                yield f"descriptor, level {level} table {table:#x} index {index}", f"{old:#x} -> {new:#x}", "unchanged"
+    def _changes(self, command: Command, changes: Changes, ran: Ran) -> tuple[Changes, list[Found]]:
+        """Descriptors that differ; and those that only the model changed."""
+        found: list[Found] = []
+        self.result.count("descriptors", len(changes))
+        width = self.session.entry_bytes
+        there, here = changes.addresses(width), ran.changes.addresses(width)
+        order = np.argsort(here)
+        at = np.minimum(np.searchsorted(here[order], there), max(len(here) - 1, 0))
+        match = here[order][at] == there if len(here) else np.zeros(len(there), np.bool_)
+        old, new = ran.changes.old[order], ran.changes.new[order]
+        same = match.copy()
+        if len(here):
+            same &= (old[at] == changes.old) & (new[at] == changes.new)
+        if self.kernel.backend != "arm64":
+            # Hardware sets accessed and dirty bits on its own; that is no operation.
+            by_hardware = ~match & ((changes.old ^ changes.new) & ~np.uint64(ACCESSED_DIRTY) == 0)
+            self.result.count("accessed and dirty bits set by hardware", int(by_hardware.sum()))
+            same |= by_hardware
+        for row in np.flatnonzero(~same).tolist():
+            c = next(iter(changes.rows(np.array([row]))))
+            place = f"descriptor, level {c.level} table {c.table:#x} index {c.place} va {c.va:#x}"
+            model = f"{int(old[at[row]]):#x} -> {int(new[at[row]]):#x}" if match[row] else "unchanged"
+            why = None if match[row] else reasons.descriptor(self.kernel, c)
+            found.append((place, model, f"{c.old:#x} -> {c.new:#x}", why))
+        only = np.isin(here, there, invert=True)
+        if only.any() and command.window is not None:
+            only &= self._in_window(command.window, ran)
+        for c in ran.changes.rows(only):
+            place = f"descriptor, level {c.level} table {c.table:#x} index {c.place}"
+            found.append((place, f"{c.old:#x} -> {c.new:#x}", "unchanged"))
+        return ran.changes.rows(only), found
 
-    def _in_window(self, command: Command, ran: Ran, key: tuple[int, int, int]) -> bool:
-        """Whether the record would show a change of this entry."""
-        if command.window is None:
-            return True
-        level, table, index = key
-        address = (
-            self.session.model_root if table == self.session.kernel_root else table
-        ) + index * self.session.entry_bytes
-        vas = ran.events["va"][ran.events["addr"] == address]
-        start, end = command.window
-        return any(start - self.session.sizes[level] < int(va) < end for va in vas)
+    def _in_window(self, window: tuple[int, int], ran: Ran) -> Any:
+        """Which changes of the model a record of this window would show."""
+        start, end = window
+        addresses = ran.changes.addresses(self.session.entry_bytes)
+        model = np.where(
+            ran.changes.table == np.uint64(self.session.kernel_root),
+            addresses - np.uint64(self.session.kernel_root) + np.uint64(self.session.model_root),
+            addresses,
+        )
+        stored = ran.events[ran.events["kind"] == _code("STORE")]
+        order = np.argsort(stored["addr"], kind="stable")
+        at = np.searchsorted(stored["addr"][order], model)
+        known = at < len(order)
+        vas = np.zeros(len(model), np.uint64)
+        vas[known] = stored["va"][order][at[known]]
+        known[known] &= stored["addr"][order][at[known]] == model[known]
+        sizes = np.array([self.session.sizes.get(n, 0) for n in range(6)], np.uint64)[ran.changes.level]
+        return known & (vas + sizes > np.uint64(start)) & (vas < np.uint64(end))
 
-    def _tables(self, record: dict[str, Any], ran: Ran) -> Iterator[tuple[str, str, str]]:
+    def _counted(self, record: Mapping[str, Any], ran: Ran) -> Iterator[Found]:
         for key, kind in (("alloc", "ALLOC"), ("freed", "FREE")):
-            wanted = {int(level): int(n) for level, n in record.get(key, {}).items()}
+            try:
+                wanted = {int(level): int(n) for level, n in record.get(key, {}).items()}
+            except (AttributeError, TypeError, ValueError):
+                raise BadRecord(f"{key}: expected numbers of tables by level, got {record[key]!r}") from None
             found: dict[int, int] = {}
-            code = next(c for c, name in calls.names.kinds().items() if name == kind)
-            for event in ran.events[ran.events["kind"] == code]:
+            for event in ran.events[ran.events["kind"] == _code(kind)]:
                 if event["mm"] == 0 and event["level"]:
                     found[int(event["level"])] = found.get(int(event["level"]), 0) + 1
             self.result.count("tables", sum(wanted.values()))
             if found != wanted:
                 yield f"tables {'allocated' if key == 'alloc' else 'freed'}", str(found), str(wanted)
 
-    def _calls(self, record: dict[str, Any], ran: Ran) -> Iterator[tuple[str, str, str]]:
-        if not self.compared:
+    def _calls(self, record: Mapping[str, Any], ran: Ran) -> Iterator[Found]:
+        if not self.compared or "ev" not in record:
             return
-        wanted = calls.recorded(record.get("ev", []), self.compared, True)
+        wanted = calls.recorded(record["ev"], self.compared)
         found = calls.modelled(ran.events, self.compared)
-        if record.get("ev_overflow"):
-            found = found[: len(wanted)]
+        cut = bool(record.get("ev_overflow"))
         self.result.count("calls", len(wanted))
-        if wanted != found:
-            first = next(
-                (n for n, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b), min(len(found), len(wanted))
+        if difference := first_difference(found[: len(wanted)] if cut else found, wanted):
+            yield (
+                f"calls, from number {difference}",
+                calls.show(found[difference:][:3]),
+                calls.show(wanted[difference:][:3]),
             )
-            yield f"calls, from number {first}", _some(found, first), _some(wanted, first)
+        if self.kernel.xen:
+            steps, model = calls.xen_recorded(record["ev"]), calls.xen_modelled(ran.events)
+            self.result.count("hypervisor steps", len(steps))
+            if difference := first_difference(model[: len(steps)] if cut else model, steps):
+                n = int(difference)
+                why = reasons.hypervisor(model, steps)
+                yield (
+                    f"hypervisor steps, from number {n}",
+                    ", ".join(model[n : n + 4]),
+                    ", ".join(steps[n : n + 4]),
+                    why,
+                )
 
-    def _walk(self, command: Command, changes: Sequence[Change]) -> Iterator[tuple[str, str, str]]:
-        """Every descriptor in a range: the whole state at once."""
+    def _hardware(self, record: Mapping[str, Any], changes: Changes, ran: Ran) -> Iterator[Found]:
+        self.followed.update(np.unique(changes.table).tolist())
+        if record["n"] not in self.sequences:
+            return
+        line, items = self.sequences[record["n"]]
+        try:
+            wanted = hardware.recorded(items, self.session.entry_bytes)
+        except hardware.BadSequence as error:
+            raise RecordingError(self.sequence_file, f"line {line}", str(error)) from None
+        found = hardware.modelled(ran.events, arm64=self.kernel.backend == "arm64")
+        root, width = (
+            self.session.model_root,
+            self.session.levels[self.session.root_level][1] * self.session.entry_bytes,
+        )
+        inside = (found >= np.uint64(root)) & (found < np.uint64(root + width))
+        found[inside] += np.uint64(self.session.kernel_root - root & (1 << 64) - 1)
+        page = 1 << self.kernel.number("page_shift")
+        found = hardware.only_known(found, self.followed, page)
+        wanted = hardware.only_known(wanted, self.followed, page)
+        self.result.count("instructions", len(wanted))
+        length = min(len(found), len(wanted))
+        differing = np.flatnonzero(found[:length] != wanted[:length])
+        if len(differing) or len(found) != len(wanted):
+            n = int(differing[0]) if len(differing) else length
+            model, kernel = hardware.show(found[n : n + 4]), hardware.show(wanted[n : n + 4])
+            why = reasons.instructions(found.tolist(), wanted.tolist(), hardware.INVLPG)
+            yield f"instructions, from number {n} of {len(wanted)}", model or "no more", kernel or "no more", why
+
+    def _walk(self, command: Command, changes: Changes) -> Iterator[Found]:
+        """Every descriptor in a range: the whole state at once. What no command has changed is taken over."""
+        known = np.array([self.session.known(c.table, c.place) for c in changes], np.bool_)
+        wanted = {(c.level, c.table, c.place): c.new for c in changes.rows(known)}
+        fresh = changes.rows(~known)
+        level, table, index, va, _, new = fresh.columns()
+        self.session.prepare(Changes(level, table, index, va, new, new), strict=False)
+        self.session.remember(changes)
         start, end = command.number(0), command.number(0) + command.number(1)
-        wanted = {(c.level, c.table, c.index): c.new for c in changes}
+        taken = {(c.level, c.table, c.place) for c in fresh}
         found = {}
-        for level, pa, index, va, word in self.session.entries():
-            if start <= va < end or (level > 1 and va < end and va + self.session.sizes[level] > start):
-                found[level, pa, index] = word
+        for level_, pa, place, base, word in self.session.entries():
+            inside = start <= base < end or (level_ > 1 and base < end and base + self.session.sizes[level_] > start)
+            if inside and (level_, pa, place) not in taken:
+                found[level_, pa, place] = word
         self.result.count("descriptors", len(wanted))
         for key in sorted(wanted.keys() | found.keys(), reverse=True):
             if wanted.get(key) != found.get(key):
-                level, table, index = key
-                place = f"descriptor, level {level} table {table:#x} index {index}"
-                yield place, _word(found.get(key)), _word(wanted.get(key))
+                place_ = f"descriptor, level {key[0]} table {key[1]:#x} index {key[2]}"
+                yield place_, _word(found.get(key)), _word(wanted.get(key))
+
+
+def _main(ran: Ran, command: Command) -> Result:
+    """The result that the driver returned: of a nested allocation the outer one's, of a free the outer one's."""
+    if command.name in ("iounmap", "vfree", "vunmapp", "vmunram"):
+        return ran.results[0]
+    failed = next((r for r in ran.results if r.ending == "returned" and r.ret), None)
+    return failed or ran.results[-1]
+
+
+def _without_purge(events: Records) -> Records:
+    """Without the purge that an enormous release asks for: in the kernel it is a worker's."""
+    ends = np.flatnonzero(events["kind"] == _code("WALK_END"))
+    return events[: ends[-1] + 1] if len(ends) else events
+
+
+def _code(kind: str) -> int:
+    return next(code for code, name in names.kinds().items() if name == kind)
 
 
 def _word(word: int | None) -> str:
     return "none" if word is None else hex(word)
-
-
-def _some(found: Sequence[calls.Call], first: int) -> str:
-    return calls.show(found[first : first + 3]) or "no more"

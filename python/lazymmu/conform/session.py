@@ -2,53 +2,84 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lazymmu import _native
 from lazymmu.arrays import EVENT, RESULT, Records, records
-from lazymmu.conform.changes import Change, differences, image
+from lazymmu.conform.changes import Change, Changes, Words
+from lazymmu.errors import RecordingError
 from lazymmu.machine import load_program
 from lazymmu.recording import Kernel
 from lazymmu.results import Result, from_record
 
-Key = tuple[int, int, int]
+SPARE = {64: 0x400_0000, 32: 0x40_0000}
+"""So many bytes behind the frames of its own, the model puts tables whose place in the kernel is not known yet."""
 
 
+@dataclass
 class Ran:
-    """What the model did for one command."""
+    """What the model did for one command; tables as the kernel has them."""
 
-    def __init__(self, results: list[Result], events: Records, changes: dict[Key, tuple[int, int]]) -> None:
-        self.results = results
-        self.events = events
-        self.changes = changes
+    results: list[Result]
+    events: Records
+    changes: Changes
+
+
+def _columns(*columns: Any) -> Changes:
+    level, table, index, old, new = columns
+    return Changes(level, table, index, np.zeros(len(level), np.uint64), old, new)
 
 
 class Session:
     """The model's side of a recording, command by command."""
 
-    def __init__(self, kernel: Kernel, *, cpus: int, mms: int) -> None:
+    def __init__(self, kernel: Kernel, *, cpus: int, mms: int, tables: Iterable[int] = ()) -> None:
         self.kernel = kernel
         options = [(k, v if isinstance(v, str) else str(v).lower()) for k, v in kernel.options.items()]
+        layout = dict(kernel.layout)
+        layout["table_frames"] = self._room(layout, tables)
         self.machine = _native.Machine(
-            kernel.backend, kernel.scheme, kernel.geometry, options, kernel.layout, cpus, mms, [], "logged", None
+            kernel.backend, kernel.scheme, kernel.geometry, options, layout, cpus, mms, [], "logged", None
         )
         geometry = self.machine.geometry
-        self.levels = {number: (shift, entries) for number, _, shift, entries in geometry["levels"]}
+        self.levels: dict[int, tuple[int, int]] = {n: (shift, count) for n, _, shift, count in geometry["levels"]}
         self.sizes = {number: 1 << shift for number, (shift, _) in self.levels.items()}
         self.root_level = max(self.levels)
-        self.entry_bytes = geometry["entry_bytes"]
-        self.spare = kernel.layout["table_frames"] + (0x40_0000 if geometry["long_bits"] == 64 else 0x2_0000)
+        self.entry_bytes: int = geometry["entry_bytes"]
+        self.spare = layout["table_frames"] + SPARE[geometry["long_bits"]]
         self.model_root = self.machine.roots()[0]
         self.kernel_root = kernel.number("init_mm_pgd_pa")
-        self.touched: set[tuple[int, int]] = set()
+        self.touched: dict[int, npt.NDArray[np.bool_]] = {}
         self.adopted = 0
         if kernel.xen:
-            self.machine.set_ram_end(kernel.number("max_pfn") << 12)
+            self.machine.set_ram_end(kernel.number("max_pfn") << kernel.number("page_shift"))
 
-    def _here(self, table: int) -> int:
+    @staticmethod
+    def _room(layout: Mapping[str, int], tables: Iterable[int]) -> int:
+        """Frames for tables of the model's own, where the kernel has none: the usual ones, or the largest gap below."""
+        usual = layout["table_frames"]
+        if "highmem_frames" not in layout:
+            return usual
+        taken = sorted({*tables, 0x10_0000, layout["highmem_frames"]})
+        taken = [pa for pa in taken if pa <= layout["highmem_frames"]]
+        gaps = [(end - start, start) for start, end in itertools.pairwise(taken)]
+        return max(gaps)[1] + 0x1000 if gaps else usual
+
+    # Where things are: the root of the model has a frame of its own.
+
+    def _here(self, tables: Words) -> Words:
+        return np.where(tables == np.uint64(self.kernel_root), np.uint64(self.model_root), tables)
+
+    def _there(self, tables: Words) -> Words:
+        return np.where(tables == np.uint64(self.model_root), np.uint64(self.kernel_root), tables)
+
+    def here(self, table: int) -> int:
         """Where the model has a table that the kernel has there."""
         return self.model_root if table == self.kernel_root else table
 
@@ -56,11 +87,13 @@ class Session:
         """Where the kernel has a table that the model has there."""
         return self.kernel_root if table == self.model_root else table
 
-    def _index(self, level: int, va: int) -> int:
+    def index(self, level: int, va: int) -> int:
+        """The place of an address in its table."""
         shift, entries = self.levels[level]
         return va >> shift & entries - 1
 
-    def _entry(self, table: int, index: int) -> int:
+    def entry(self, table: int, index: int) -> int:
+        """The physical address of an entry."""
         return table + index * self.entry_bytes
 
     def _fresh(self) -> int:
@@ -69,70 +102,44 @@ class Session:
 
     def _move(self, level: int, va: int, parent: int, child: int) -> None:
         """Puts the table below ``parent`` for an address at ``child``, with what it held."""
-        words = {pa: w for pa, _, w in self.machine.image()}
-        index = self._index(level + 1, va)
-        word = self.machine.peek(self._entry(parent, index))
+        at = self.entry(parent, self.index(level + 1, va))
+        word = self.machine.peek(at)
+        indices = np.arange(self.levels[level][1], dtype=np.uint64)
         old = None
         if self.machine.classify(level + 1, word) == "table":
-            old = self.machine.table_pa(level + 1, word)
+            below = np.full(len(indices), self.machine.table_pa(level + 1, word), np.uint64)
+            words, there = self.machine.read_words(below, indices)
+            old = words if there.all() else None
         self.machine.add_table(child, level)
-        if old in words:
-            for n, value in enumerate(words[old].tolist()):
-                if value:
-                    self.machine.poke(self._entry(child, n), value)
-        self.machine.poke(self._entry(parent, index), self.machine.table_word(level + 1, child))
+        if old is not None:
+            self.machine.write_words(np.full(len(indices), child, np.uint64), indices, old)
+        self.machine.poke(at, self.machine.table_word(level + 1, child))
 
-    def _reach(self, level: int, va: int, table: int) -> None:
-        """Makes sure that the model's table of this level for an address is at ``table``."""
+    def below(self, level: int, va: int) -> int | None:
+        """The model's table of this level for an address, if there is one."""
         at = self.model_root
         for upper in range(self.root_level, level, -1):
-            word = self.machine.peek(self._entry(at, self._index(upper, va)))
+            word = self.machine.peek(self.entry(at, self.index(upper, va)))
+            if self.machine.classify(upper, word) != "table":
+                return None
+            at = self.machine.table_pa(upper, word)
+        return at
+
+    def reach(self, level: int, va: int, table: int | None) -> None:
+        """Makes sure that the model has a table of this level for an address; at ``table``, if that is known."""
+        at = self.model_root
+        for upper in range(self.root_level, level, -1):
+            word = self.machine.peek(self.entry(at, self.index(upper, va)))
             linked = self.machine.classify(upper, word) == "table"
             below = self.machine.table_pa(upper, word) if linked else None
-            wanted = table if upper - 1 == level else below if below is not None else self._fresh()
+            known = table if upper - 1 == level else None
+            wanted = known if known is not None else below if below is not None else self._fresh()
             if below != wanted:
                 self._move(upper - 1, va, at, wanted)
                 self.adopted += 1
             at = wanted
 
-    def _take_over(self, change: Change, strict: bool) -> str | None:
-        """Gives the model the word that the kernel had before; says so where the model should have had it."""
-        address = self._entry(self._here(change.table), change.index)
-        now = self.machine.peek(address)
-        if now == change.old:
-            return None
-        if change.level > 1 and self.machine.classify(change.level, change.old) == "table":
-            child = self.machine.word_address(change.level, change.old)
-            if self.kernel.xen and self.machine.classify(change.level, now) == "table":
-                self.machine.map_frame(self.machine.table_pa(change.level, now), child)
-            else:
-                self._move(change.level - 1, change.va, self._here(change.table), child)
-        self.machine.poke(address, change.old)
-        self.adopted += 1
-        if strict and (change.level, change.va) in self.touched:
-            return f"level {change.level} {change.va:#x}: the model has {now:#x} before, the kernel {change.old:#x}"
-        return None
-
-    def prepare(self, changes: Sequence[Change], *, strict: bool) -> list[str]:
-        """Takes over what was there before a command, and plans the frames of the tables it allocates."""
-        complaints = []
-        self.machine.forget_plans()
-        made: dict[int, Change] = {}
-        for change in changes:
-            if change.level > 1 and self._links(change):
-                pa = self._guest(change, changes)
-                made[pa] = change
-        for change in sorted(changes, key=lambda c: -c.level):
-            if change.table not in made:
-                self._reach(change.level, change.va, self._here(change.table))
-                if complaint := self._take_over(change, strict):
-                    complaints.append(complaint)
-        for pa, change in made.items():
-            base = change.va & ~(self.sizes[change.level] - 1)
-            self.machine.plan_frame(change.level - 1, base, pa)
-        return complaints
-
-    def _links(self, change: Change) -> bool:
+    def links(self, change: Change) -> bool:
         """Whether a table was linked: the entry points to one now, and to another or none before."""
         if self.machine.classify(change.level, change.new) != "table":
             return False
@@ -142,40 +149,107 @@ class Session:
             change.level, change.new
         )
 
-    def _guest(self, change: Change, changes: Iterable[Change]) -> int:
+    def _guest(self, change: Change, changes: Changes) -> int:
         """The address of a new table. Under Xen its word holds a machine frame; its entries tell the guest's."""
         machine = self.machine.word_address(change.level, change.new)
         if not self.kernel.xen:
             return machine
-        inside = (c for c in changes if c.level == change.level - 1 and c.va - change.va < self.sizes[change.level])
-        guest = next((c.table for c in inside if c.va >= change.va), machine)
+        inside = (changes.level == change.level - 1) & (changes.va >= np.uint64(change.va))
+        inside &= changes.va - np.uint64(change.va) < np.uint64(self.sizes[change.level])
+        found = changes.table[inside]
+        guest = int(found[0]) if len(found) else machine
         self.machine.map_frame(guest, machine)
         return guest
 
+    def prepare(self, changes: Changes, *, strict: bool) -> list[str]:
+        """Takes over what was there before a command, and plans the frames of the tables it allocates.
+
+        Returns where a known entry is not as the kernel had it.
+        """
+        self.machine.forget_plans()
+        made: dict[int, Change] = {}
+        upper = list(changes.upper())
+        for change in upper:
+            if self.links(change):
+                made[self._guest(change, changes)] = change
+        old = np.isin(changes.table, np.array(list(made), np.uint64), invert=True)
+        complaints = self._take_over(changes.rows(old), strict=strict)
+        for pa, change in made.items():
+            base = change.va & ~(self.sizes[change.level] - 1)
+            self.machine.plan_frame(change.level - 1, base, pa)
+            self.touched.pop(pa, None)
+        return complaints
+
+    def _take_over(self, changes: Changes, *, strict: bool) -> list[str]:
+        complaints: list[str] = []
+        _, firsts = np.unique(changes.table, return_index=True)
+        for change in sorted(changes.rows(firsts), key=lambda c: -c.level):
+            self.reach(change.level, change.va, self.here(change.table))
+        here = self._here(changes.table)
+        words, _ = self.machine.read_words(here, changes.index)
+        wrong = words != changes.old
+        if not wrong.any():
+            return complaints
+        bad = changes.rows(wrong)
+        self.adopted += len(bad)
+        for change, word in zip(bad, words[wrong].tolist(), strict=True):
+            if strict and self.known(change.table, change.place):
+                place = f"level {change.level} {change.va:#x}"
+                complaints.append(f"{place}: the model has {word:#x} before, the kernel {change.old:#x}")
+            if change.level > 1 and self.machine.classify(change.level, change.old) == "table":
+                self._relink(change, word)
+        self.machine.write_words(here[wrong], bad.index, bad.old)
+        return complaints
+
+    def _relink(self, change: Change, word: int) -> None:
+        child = self.machine.word_address(change.level, change.old)
+        if self.kernel.xen and self.machine.classify(change.level, word) == "table":
+            self.machine.map_frame(self.machine.table_pa(change.level, word), child)
+        else:
+            self._move(change.level - 1, change.va, self.here(change.table), child)
+
     def run(self, ops: Sequence[Mapping[str, Any]]) -> Ran:
         """Carries out the operations of one command."""
-        before = image(self.machine)
+        before = self.machine.freeze()
         raw = self.machine.run(load_program(list(ops)))
-        after = image(self.machine)
         results = [from_record(r) for r in records(raw.take_results(), RESULT)]
-        events = records(raw.take_events(), EVENT)
-        found = differences(before, after)
-        return Ran(results, events, {(level, self.there(t), n): w for (level, t, n), w in found.items()})
+        return self.since(before, results, records(raw.take_events(), EVENT))
 
-    def follow(self, changes: Iterable[Change], ran: Ran) -> None:
-        """Sets the model to what the kernel had after a command, so that one difference is not reported again and again."""
-        wanted = {(c.level, c.table, c.index): c.new for c in changes}
-        live = {pa for pa, _, _ in self.machine.image()}
-        for key, (old, new) in ran.changes.items():
-            if key not in wanted and old != new and self._here(key[1]) in live:
-                self.machine.poke(self._entry(self._here(key[1]), key[2]), old)
-        for (_, table, index), new in wanted.items():
-            if self._here(table) in live and self.machine.peek(self._entry(self._here(table), index)) != new:
-                self.machine.poke(self._entry(self._here(table), index), new)
+    def since(self, before: _native.Frozen, results: list[Result], events: Records) -> Ran:
+        """What has changed since a moment."""
+        found = _columns(*self.machine.changes_since(before))
+        level, table, index, va, old, new = found.columns()
+        return Ran(results, events, Changes(level, self._there(table), index, va, old, new))
 
-    def remember(self, changes: Iterable[Change]) -> None:
+    def follow(self, changes: Changes, extra: Changes) -> None:
+        """Sets the model to what the kernel had after a command, so that one difference is not reported for ever.
+
+        ``extra`` are changes of the model that the kernel did not make.
+        """
+        self.machine.write_words(self._here(extra.table), extra.index, extra.old)
+        here = self._here(changes.table)
+        words, there = self.machine.read_words(here, changes.index)
+        wrong = there & (words != changes.new)
+        self.machine.write_words(here[wrong], changes.index[wrong], changes.new[wrong])
+
+    def remember(self, changes: Changes) -> None:
         """These entries are known to the model from now on."""
-        self.touched.update((c.level, c.va) for c in changes)
+        for table in np.unique(changes.table).tolist():
+            mine = changes.table == np.uint64(table)
+            level = int(changes.level[mine][0])
+            if table not in self.touched:
+                self.touched[table] = np.zeros(self.levels[level][1], np.bool_)
+            places = changes.index[mine]
+            if places.max() >= len(self.touched[table]):
+                raise RecordingError(
+                    self.kernel.recording.folder, hex(table), "an index is beyond the end of its table"
+                )
+            self.touched[table][places] = True
+
+    def known(self, table: int, index: int) -> bool:
+        """Whether an earlier command changed this entry."""
+        seen = self.touched.get(table)
+        return seen is not None and index < len(seen) and bool(seen[index])
 
     def entries(self) -> Iterator[tuple[int, int, int, int, int]]:
         """Every entry that is not empty: level, table (where the kernel has it), index, first address, word."""

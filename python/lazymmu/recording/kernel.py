@@ -83,7 +83,7 @@ class Kernel:
         if not backends:
             known = ", ".join(dict.fromkeys(m for _, machines in _native.machines() for m in machines))
             path = self.recording.need("info.json")
-            raise RecordingError(path, "machine", f"{machine!r} is not modelled: expected one of {known}")
+            raise RecordingError(path, "machine", f"backend {machine} not modelled: expected one of {known}")
         return backends[-1 if self.xen else 0]
 
     @cached_property
@@ -121,7 +121,9 @@ class Kernel:
             if [(shift, entries) for _, _, shift, entries in known[name]["levels"]] == shape:
                 return name
         path = self.recording.need("info.json")
-        raise RecordingError(path, "ptrs_per_pgd", f"{self.backend} has no geometry with shifts and entries {shape}")
+        raise RecordingError(
+            path, "ptrs_per_pgd", f"not modelled: {self.backend} has no geometry with shifts and entries {shape}"
+        )
 
     @cached_property
     def scheme(self) -> str:

@@ -22,7 +22,8 @@ class Placement:
 
     def __init__(self, ranges: Iterable[tuple[int, int]], page: int, geometry: Mapping[str, Any]) -> None:
         self.page = page
-        self.to_page = 1 << geometry["page_shift"]
+        shift: int = geometry["page_shift"]
+        self.to_page = 1 << shift
         unit = 1 << geometry["levels"][1][2]
         at = -(-geometry["vmalloc_start"] // unit) * unit
         self.starts: list[int] = []

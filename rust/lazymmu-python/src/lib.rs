@@ -3,6 +3,7 @@
 mod arrays;
 mod cost;
 mod errors;
+mod frozen;
 mod hooks;
 mod image;
 mod lists;
@@ -14,6 +15,8 @@ mod toml;
 mod _native {
     #[pymodule_export]
     use super::cost::CostTable;
+    #[pymodule_export]
+    use super::frozen::Frozen;
     #[pymodule_export]
     use super::hooks::{Entry, Kernel, Walk};
     #[pymodule_export]

@@ -305,6 +305,36 @@ impl Machine {
         Ok(())
     }
 
+    /// Tables as they are now, to compare with later.
+    fn freeze(&mut self) -> crate::frozen::Frozen {
+        crate::frozen::Frozen::new(&mut *self.runner)
+    }
+
+    /// Entries of init_mm's tables that have changed since: levels, tables, indices, words before, words now.
+    fn changes_since<'py>(&self, py: Python<'py>, before: &crate::frozen::Frozen) -> crate::frozen::Columns<'py> {
+        before.changes(py, &*self.runner)
+    }
+
+    /// Words of table entries, and whether there is such a table.
+    fn read_words<'py>(
+        &self,
+        py: Python<'py>,
+        tables: PyReadonlyArray1<'py, u64>,
+        indices: PyReadonlyArray1<'py, u64>,
+    ) -> (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<bool>>) {
+        crate::frozen::read(py, &*self.runner, &tables, &indices)
+    }
+
+    /// Changes words of table entries, as a debugger would; entries of tables that are not there are passed over.
+    fn write_words(
+        &mut self,
+        tables: PyReadonlyArray1<'_, u64>,
+        indices: PyReadonlyArray1<'_, u64>,
+        words: PyReadonlyArray1<'_, u64>,
+    ) {
+        crate::frozen::write(&mut *self.runner, &tables, &indices, &words);
+    }
+
     /// Puts an empty table page into memory, as a debugger would; nothing points to it yet.
     fn add_table(&mut self, pa: u64, level: u8) -> PyResult<()> {
         let level = known_level(level)?;

@@ -77,6 +77,13 @@ impl X86 {
         }
     }
 
+    const fn saved_dirty(self) -> u64 {
+        match self.width {
+            Width::Long => 1 << 58,
+            Width::Pae | Width::TwoLevel => 1 << 10,
+        }
+    }
+
     fn flags(self, word: u64) -> u64 {
         word & !self.pfn_mask()
     }
@@ -222,8 +229,10 @@ impl Format for X86 {
 
     #[inline]
     fn wrprotect(&self, word: u64) -> u64 {
-        // The saved-dirty bit moves D aside only where shadow stacks are in use.
-        word & !RW
+        // pte_mksaveddirty: a word without RW must not have D, which would make it a shadow stack page. The bit in which
+        // D is kept is another one on 32 bits.
+        let saved = if word & DIRTY == 0 { 0 } else { self.saved_dirty() };
+        (word & !(RW | DIRTY)) | saved
     }
 }
 
@@ -257,6 +266,15 @@ mod tests {
     fn accessed_and_dirty_alone_are_none() {
         assert!(LONG.none(Level::Pte, ACCESSED | DIRTY));
         assert!(!LONG.none(Level::Pte, PRESENT));
+    }
+
+    #[test]
+    fn write_protection_keeps_the_dirt_elsewhere() {
+        // Words of recorded 6.12 kernels, before and after.
+        assert_eq!(LONG.wrprotect(0x8000_0040_0000_1163), 0x8400_0040_0000_1121);
+        let pae = X86 { width: Width::Pae, global: false, ..LONG };
+        assert_eq!(pae.wrprotect(0x8000_0000_8000_1063), 0x8000_0000_8000_1421);
+        assert_eq!(LONG.wrprotect(0x21), 0x21);
     }
 
     #[test]

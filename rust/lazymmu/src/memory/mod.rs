@@ -204,6 +204,12 @@ impl Memory {
         &self.slots[id.0 as usize].words
     }
 
+    /// Whether a table of another snapshot has the very same words: neither side has opened it since.
+    #[must_use]
+    pub fn shares(&self, id: TableId, other: &Memory, there: TableId) -> bool {
+        Arc::ptr_eq(&self.slots[id.0 as usize].words, &other.slots[there.0 as usize].words)
+    }
+
     /// Number of live tables.
     #[must_use]
     pub fn len(&self) -> usize {
