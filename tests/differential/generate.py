@@ -46,38 +46,58 @@ class Seeded:
 
 @dataclass(frozen=True)
 class Case:
-    """A program and the machine to run it on."""
+    """A machine, and programs that run on it one after the other."""
 
     backend: str
     geometry: str
     scheme: str
-    options: dict[str, str]
-    program: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
+    cpus: int = 1
+    mms: int = 0
+    tasks: list[dict[str, int]] = field(default_factory=list)
+    programs: list[dict[str, Any]] = field(default_factory=list)
 
 
 BACKENDS = {name: geometries for name, _, geometries in _native.backends()}
 SCHEMES = [name for name, *_ in _native.schemes()]
 OPTIONS = {name: values for name, _, values, _ in _native.options("v6.12")}
 GEOMETRIES = _native.geometries()
+PLACES = [(backend, geometry) for backend, geometries in BACKENDS.items() for geometry in geometries]
+MACHINES = [(backend, geometry, scheme) for backend, geometry in PLACES for scheme in SCHEMES]
+"""Every backend, each with its geometries, under every scheme."""
+
 # Of the kinds that interrupt an operation, those that every backend has.
-POINTS = ("STORE", "ALLOC", "WMB", "WALK", "SLOT", "WALK_END", "OP", "BAR", "TLBI", "KMAP", "SYNC_ONE", "QUEUE", "LEAVE")
+POINTS = (
+    "STORE",
+    "ALLOC",
+    "WMB",
+    "WALK",
+    "SLOT",
+    "WALK_END",
+    "OP",
+    "BAR",
+    "TLBI",
+    "KMAP",
+    "SYNC_ONE",
+    "QUEUE",
+    "LEAVE",
+)
 
 
-def case(source: Source, length: int) -> Case:
-    """A program of up to so many operations, on some machine."""
-    backend = source.choice(list(BACKENDS))
-    geometry = source.choice(BACKENDS[backend])
-    scheme = source.choice(SCHEMES)
+def case(source: Source, programs: int, length: int, machine: tuple[str, str, str] | None = None) -> Case:
+    """Up to so many programs of up to so many operations, on some machine or the one that is asked for."""
+    backend, geometry, scheme = machine or source.choice(MACHINES)
     options = {}
     for _ in range(source.choice((0, 0, 0, 1, 2))):
         name = source.choice(list(OPTIONS))
         options[name] = source.choice(OPTIONS[name])
-    program = _Program(source, backend, geometry).make(length)
-    return Case(backend, geometry, scheme, options, program)
+    made = _Program(source, backend, geometry)
+    runs = [made.make(length) for _ in range(source.number(1, programs))]
+    return Case(backend, geometry, scheme, options, made.cpus, made.mms, made.tasks, runs)
 
 
 class _Program:
-    """A program in the making, and what it has so far."""
+    """Programs in the making, and what they have so far."""
 
     def __init__(self, source: Source, backend: str, geometry: str) -> None:
         self.source = source
@@ -114,7 +134,7 @@ class _Program:
     def make(self, length: int) -> dict[str, Any]:
         source = self.source
         ops = [self.step() for _ in range(source.number(1, length))]
-        program: dict[str, Any] = {"cpus": self.cpus, "mms": self.mms, "tasks": self.tasks, "ops": ops}
+        program: dict[str, Any] = {"ops": ops}
         injections = [self.injection(len(ops)) for _ in range(source.choice((0, 0, 0, 1, 1, 2)))]
         if injections:
             program["injections"] = injections
@@ -178,8 +198,8 @@ class _Program:
         return self.count() * self.page
 
     def huge_size(self) -> int:
-        size = self.source.choice(self.sizes[1:3] if len(self.sizes) > 2 else self.sizes[1:2])
-        return size if size <= 1 << 30 else self.page
+        """That of a pmd. What has no leaves of this size gets as many PTEs as fit in a table."""
+        return self.sizes[1]
 
     def pa(self) -> int:
         source = self.source
@@ -256,7 +276,10 @@ class _Program:
         if self.source.chance(25):
             size = self.huge_size()
             va = self.va() & ~(size - 1)
-            pa = self.source.choice((0, 0x4000_0000, 0x4000_0000 + self.page))
+            pa = self.source.choice((0, 0x4000_0000, 0x4000_0000, 0x4000_0000 + self.page))
+            if self.backend in ("x86-64", "arm64") and self.source.chance(15):
+                # A leaf of a pud, or a pmd leaf in front of whole tables.
+                va, size, pa = va & ~(self.sizes[2] - 1), self.sizes[2], 0x4000_0000
             return {"va": va, "size": size, "pa": pa, "max_shift": 30}
         return {**self._vmap_page_range(), "max_shift": shift}
 
@@ -274,7 +297,9 @@ class _Program:
 
     def _vunmap_range(self) -> dict[str, Any]:
         source = self.source
-        size = source.choice((self.size(), self.size(), 64 * self.page, self.huge_size()))
+        size = source.choice(
+            (self.size(), self.size(), 64 * self.page, self.sizes[source.number(1, min(2, len(self.sizes) - 1))])
+        )
         out: dict[str, Any] = {"va": self.va(), "size": size}
         if source.chance(30):
             out["noflush"] = True
@@ -312,7 +337,7 @@ class _Program:
     def _ioremap(self) -> dict[str, Any]:
         source = self.source
         offset = source.choice((0, 0, 0x10, self.page))
-        size = source.choice((self.size(), 0x100, self.huge_size()))
+        size = self.huge_size() if source.chance(15) else source.choice((self.size(), 0x100))
         return {"slot": self.slot(), "pa": 0x8000_0000 + offset, "size": size}
 
     def _free(self) -> dict[str, Any]:
@@ -355,7 +380,10 @@ class _Program:
         return {"kind": source.choice(("hard", "soft", "nmi")), "ops": ops}
 
     def _flush_tlb_kernel_range(self) -> dict[str, Any]:
-        return {"va": self.va(), "size": self.source.choice((self.size(), 33 * self.page, 34 * self.page, 513 * self.page))}
+        return {
+            "va": self.va(),
+            "size": self.source.choice((self.size(), 33 * self.page, 34 * self.page, 513 * self.page)),
+        }
 
     def _populate_kernel(self) -> dict[str, Any]:
         return {"va": self.va(), "sync": self.source.chance(50)}

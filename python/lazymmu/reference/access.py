@@ -70,7 +70,8 @@ def access(k: Kernel, va: int, kind: int) -> Accessed:
         handled = k.backend.handles_fault(va)
         handler = Handler.VMALLOC_FAULT if handled else Handler.NOBODY
         k.emit(ev.FAULT, level=found.level, aux=kind | handler << 8, va=va, old=found.word, mm=mm)
-        if handled and k.backend.vmalloc_fault(va):
+        if handled:
+            k.backend.vmalloc_fault(va)
             found = hardware_walk(k, root, va)
             repaired = True
     if found.pa is None:
@@ -79,7 +80,8 @@ def access(k: Kernel, va: int, kind: int) -> Accessed:
         outcome = Outcome.PERMISSION
     else:
         outcome = Outcome.REPAIRED if repaired else Outcome.OK
-    pa = found.pa or 0
+    reached = outcome in (Outcome.OK, Outcome.REPAIRED)
+    pa = found.pa if reached and found.pa is not None else 0
     k.emit(ev.ACCESS, level=found.level, aux=kind | outcome << 8, va=va, addr=pa, old=found.word, mm=mm)
     return Accessed(outcome, pa)
 

@@ -29,11 +29,12 @@ class Driver:
         self.calls = 0
 
     def __call__(self, pte: Entry) -> int:
-        """The callback; the call numbered ``fail_at`` only fails."""
+        """The callback; the call numbered ``fail_at`` does its work, and then fails."""
         self.calls += 1
-        if self.calls == self.given.fail_at:
+        error = KINDS[self.given.kind](self, pte)
+        if error == 0 and self.calls == self.given.fail_at:
             return self.given.error or -ENOSPC
-        return KINDS[self.given.kind](self, pte)
+        return error
 
     def page(self, pte: Entry) -> int:
         """The word that maps the frame for an address."""

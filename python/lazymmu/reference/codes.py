@@ -212,6 +212,7 @@ class Bug:
     STRAY_WALK: Final = 8
     KERNEL_ACCESS: Final = 9
     KUNMAP_ORDER: Final = 11
+    KMAP_FULL: Final = 12
 
 
 class Flag:

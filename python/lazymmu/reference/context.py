@@ -27,7 +27,7 @@ def switch_to(k: Kernel, following: Task) -> None:
     elsewhere = k.running_on(following)
     if elsewhere is not None:
         raise RunError(f"task {following.id} runs on CPU {elsewhere.id}", k.op)
-    for mapping in prev.kmaps:
+    for mapping in prev.kmaps:  # in the order of mapping, as __kmap_local_sched_out does
         kmap.clear_slot(k, mapping.va)
     k.backend.switch_out(prev)
     if following.mm not in (INIT_MM, cpu.loaded):  # a kernel thread borrows what is loaded
@@ -60,6 +60,8 @@ def sleep(k: Kernel) -> None:
 def migrate(k: Kernel, cpu: int) -> None:
     """The task goes on elsewhere: off this CPU, onto the other."""
     task, old = k.task(), k.cpu
+    if cpu == old:
+        return
     switch_to(k, idle_task(k))
     k.cpu = task.cpu = cpu
     k.emit(ev.MIGRATE, old=old, new=cpu)
@@ -90,7 +92,5 @@ def interrupt(k: Kernel, code: int, work: Callable[[], None]) -> None:
 def local_bh(k: Kernel, disable: bool) -> None:
     """``local_bh_disable``, ``local_bh_enable``: while disabled, ``in_interrupt()`` is true."""
     task = k.task()
-    if not disable and task.bh == 0:
-        raise RunError("bottom halves are not disabled", k.op)
     task.bh += 1 if disable else -1
     k.emit(ev.BH, new=task.bh, aux=int(disable))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from lazymmu.reference import events as ev
 from lazymmu.reference.codes import INIT_MM, PTE, Bug, Store
-from lazymmu.reference.errors import RunError
 from lazymmu.reference.machine import Kmap
 from lazymmu.reference.memory import Entry
 
@@ -50,10 +49,10 @@ def _kmap_local(k: Kernel, page: int) -> int:
         k.emit(ev.KMAP, addr=page, aux=1)
         return 0
     task = k.task()
-    if len(task.kmaps) == KM_MAX_IDX:
-        raise RunError(f"task {task.id} holds all {KM_MAX_IDX} kmap slots", k.op)
     slot = KM_MAX_IDX * k.cpu + len(task.kmaps)
     va = k.geometry.layout["fixaddr_top"] - (slot + 1) * k.geometry.page_size
+    if len(task.kmaps) + 1 >= KM_MAX_IDX:  # kmap_local_idx_push: the last index is never used
+        k.bug(Bug.KMAP_FULL, va)
     set_slot(k, va, page)
     task.kmaps.append(Kmap(va, page))
     k.emit(ev.KMAP, va=va, addr=page)

@@ -6,7 +6,7 @@ Arguments are looked at first: an operation that makes no sense leaves no trace.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from lazymmu.reference import access, context, kmap, lazy
 from lazymmu.reference import events as ev
@@ -17,7 +17,7 @@ from lazymmu.reference.resolve import Resolver
 from lazymmu.reference.walk.apply import apply_to_page_range, highpte
 from lazymmu.reference.walk.areas import Areas
 from lazymmu.reference.walk.core import Walk
-from lazymmu.reference.walk.vmap_pages import vmap_pages_range, vmap_pages_range_noflush
+from lazymmu.reference.walk.vmap_pages import Pages, vmap_pages_range, vmap_pages_range_noflush
 from lazymmu.reference.walk.vmap_range import vmap_page_range, vmap_range_noflush
 from lazymmu.reference.walk.vunmap import vunmap_range, vunmap_range_noflush
 from lazymmu.results import Result
@@ -31,6 +31,20 @@ Work: TypeAlias = Callable[[], "Result | Walk | None"]
 Range: TypeAlias = tuple[int, int]
 
 DONE = Result("done")
+MAX_PAGE_SHIFT: Final = 47
+_SHOWN: Final = (
+    "vmap_page_range",
+    "vmap_range_noflush",
+    "ioremap_page_range",
+    "vmap_pages_range",
+    "vunmap_range",
+    "apply_to_page_range",
+    "access",
+    "pte",
+    "flush_tlb_kernel_range",
+    "populate_kernel",
+    "populate_user",
+)
 
 
 def address(value: int | None) -> Result:
@@ -41,7 +55,7 @@ def address(value: int | None) -> Result:
 class Operations:
     """All operations over one kernel.
 
-    A method that is named like an operation checks its arguments and returns its range and its work.
+    A method that is named like an operation checks its arguments and returns its work.
     """
 
     def __init__(self, k: Kernel, run_inner: Callable[[tuple[Operation, ...]], None]) -> None:
@@ -51,86 +65,122 @@ class Operations:
         self.run_inner = run_inner
         """Runs the operations of an interrupt."""
 
-    def prepare(self, op: Operation) -> tuple[Range, Work]:
-        """The range that an operation is about ((0, 0): none), and what it will do."""
+    def prepare(self, op: Operation) -> Work:
+        """What an operation will do."""
         name = "op_" + op.name
-        method: Callable[[Args], tuple[Range, Work]] = getattr(self, name)
+        method: Callable[[Args], Work] = getattr(self, name)
         return method(op.args)
+
+    def shown_range(self, op: Operation) -> Range:
+        """The range that `OP` shows, whether it makes sense or not; (0, 0): the operation names none."""
+        if op.name not in _SHOWN:
+            return 0, 0
+        va, page = op.args["va"], self.k.geometry.page_size
+        if not isinstance(va, int):
+            start = self.resolver.slots.get(va.slot)
+            if start is None:
+                return 0, 0
+            va = start + va.offset
+        if op.name == "vmap_pages_range":
+            return va, va + op.args["pages"].count * page
+        return va, va + (1 if op.name == "access" else op.args.get("size", page))
 
     # Mapping --------------------------------------------------------------------------------------
 
-    def op_nop(self, args: Args) -> tuple[Range, Work]:  # noqa: ARG002, D102
-        return (0, 0), lambda: None
+    def op_nop(self, args: Args) -> Work:  # noqa: ARG002, D102
+        return lambda: None
 
-    def op_vmap_page_range(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_vmap_page_range(self, args: Args) -> Work:  # noqa: D102
         (start, end), pa, prot = self._physical_range(args, ragged=self.k.options.vmap_alignment_check)
-        return (start, end), lambda: vmap_page_range(self.k, start, end, pa, prot)
+        return lambda: vmap_page_range(self.k, start, end, pa, prot)
 
-    def op_vmap_range_noflush(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_vmap_range_noflush(self, args: Args) -> Work:  # noqa: D102
         (start, end), pa, prot = self._physical_range(args, ragged=self.k.options.vmap_alignment_check)
         shift = args["max_shift"]
-        return (start, end), lambda: vmap_range_noflush(self.k, start, end, pa, prot, shift)
+        return lambda: vmap_range_noflush(self.k, start, end, pa, prot, shift)
 
-    def op_ioremap_page_range(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_ioremap_page_range(self, args: Args) -> Work:  # noqa: D102
         (start, end), pa, prot = self._physical_range(args)
-        return (start, end), lambda: self.areas.ioremap_page_range(start, end, pa, prot)
+        return lambda: self.areas.ioremap_page_range(start, end, pa, prot)
 
     def _physical_range(self, args: Args, *, ragged: bool = False) -> tuple[Range, int, int]:
         span = self.resolver.range(args["va"], args["size"], ragged=ragged)
         return span, self.resolver.physical(args["pa"], args["size"]), self.resolver.prot(args["prot"])
 
-    def op_vmap_pages_range(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_vmap_pages_range(self, args: Args) -> Work:  # noqa: D102
         k, pages, prot = self.k, self.resolver.pages(args["pages"]), self.resolver.prot(args["prot"])
         start, end = self.resolver.range(args["va"], pages.count * k.geometry.page_size)
-        shift = args["page_shift"] or k.geometry.shift(PTE)
+        shift = self._page_shift(args["page_shift"], start, end, pages)
         function = vmap_pages_range_noflush if args["noflush"] else vmap_pages_range
-        return (start, end), lambda: function(k, start, end, prot, pages, shift)
+        return lambda: function(k, start, end, prot, pages, shift)
 
-    def op_vunmap_range(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def _page_shift(self, given: int, start: int, end: int, pages: Pages) -> int:
+        """Each page of a huge one stands for ``1 << shift`` bytes, so the last may reach beyond the pages given."""
+        base = self.k.geometry.shift(PTE)
+        shift = given or base
+        if not self.k.backend.huge_vmalloc:
+            return shift  # only warned about, and not looked at any more
+        if not base <= shift <= MAX_PAGE_SHIFT:
+            raise self.resolver.error(f"page_shift {shift}: expected {base} to {MAX_PAGE_SHIFT}")
+        if shift > base:
+            block = 1 << shift
+            self.resolver.range(start, -(-(end - start) // block) * block)
+            for index in range(0, pages.count, block >> base):
+                if index not in (pages.null_at, pages.invalid_at):
+                    self.resolver.physical(pages.address(index), block)
+        return shift
+
+    def op_vunmap_range(self, args: Args) -> Work:  # noqa: D102
         start, end = self.resolver.range(args["va"], args["size"])
         function = vunmap_range_noflush if args["noflush"] else vunmap_range
-        return (start, end), lambda: function(self.k, start, end)
+        return lambda: function(self.k, start, end)
 
-    def op_apply_to_page_range(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_apply_to_page_range(self, args: Args) -> Work:  # noqa: D102
         mm = self.resolver.mm(args["mm"])
         start, end = self.resolver.range(args["va"], args["size"], mm)
         given = args["callback"]
         fn = None if given is None else Driver(self.k, self.resolver, given, start, end - start)
-        return (start, end), lambda: apply_to_page_range(self.k, mm, start, end, fn, args["create"])
+        return lambda: apply_to_page_range(self.k, mm, start, end, fn, args["create"])
 
     # Areas ----------------------------------------------------------------------------------------
 
-    def _into_slot(self, args: Args, work: Callable[[], int | None]) -> tuple[Range, Work]:
+    def _into_slot(self, args: Args, work: Callable[[], int | None]) -> Work:
         def run() -> Result:
             value = self.resolver.slots[args["slot"]] = work()
             return address(value)
 
-        return (0, 0), run
+        return run
 
-    def op_vmalloc(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
-        size, at, align = self.resolver.pages_of(args["size"]), self.resolver.at(args["at"]), args["align"]
-        if align & (align - 1):
+    def op_vmalloc(self, args: Args) -> Work:  # noqa: D102
+        size, at, align = self.resolver.whole_pages(args["size"]), self.resolver.at(args["at"]), args["align"]
+        if align > 1 and align & (align - 1):
             raise self.resolver.error(f"alignment {align:#x} is no power of two")
         pages = None if args["pages"] is None else self.resolver.pages(args["pages"])
+        if pages is not None and pages.count != size // self.k.geometry.page_size:
+            raise self.resolver.error(f"vmalloc of {size:#x} bytes with {pages.count} pages")
         prot = self.resolver.prot(args["prot"])
         return self._into_slot(args, lambda: self.areas.vmalloc(size, at, align, args["huge"], pages, prot))
 
-    def op_vmap(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_vmap(self, args: Args) -> Work:  # noqa: D102
         at, pages = self.resolver.at(args["at"]), self.resolver.pages(args["pages"])
         prot = self.resolver.prot(args["prot"])
         return self._into_slot(args, lambda: self.areas.vmap(at, pages, prot))
 
-    def op_vm_map_ram(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_vm_map_ram(self, args: Args) -> Work:  # noqa: D102
         at, pages = self.resolver.at(args["at"]), self.resolver.pages(args["pages"])
         return self._into_slot(args, lambda: self.areas.vm_map_ram(at, pages))
 
-    def op_ioremap(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
-        size, at = self.resolver.pages_of(args["size"]), self.resolver.at(args["at"])
-        pa, prot = self.resolver.physical(args["pa"], size), self.resolver.prot(args["prot"], "PAGE_IOREMAP")
+    def op_ioremap(self, args: Args) -> Work:  # noqa: D102
+        pa, size, at = args["pa"], args["size"], self.resolver.at(args["at"])
+        if size == 0:
+            raise self.resolver.error("ioremap of nothing")
+        offset = pa % self.k.geometry.page_size
+        self.resolver.physical(pa - offset, self.resolver.whole_pages(size + offset))
+        prot = self.resolver.prot(args["prot"], "PAGE_IOREMAP")
         return self._into_slot(args, lambda: self.areas.ioremap(pa, size, at, prot))
 
-    def op_area(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
-        size, at = self.resolver.pages_of(args["size"]), self.resolver.at(args["at"])
+    def op_area(self, args: Args) -> Work:  # noqa: D102
+        size, at = self.resolver.whole_pages(args["size"]), self.resolver.at(args["at"])
 
         def work() -> int | None:
             area = self.areas.reserve(size, args["kind"], at=at)
@@ -138,29 +188,29 @@ class Operations:
 
         return self._into_slot(args, work)
 
-    def op_free(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_free(self, args: Args) -> Work:  # noqa: D102
         area = self.areas.at(self.resolver.address(args["va"]))
-        return (0, 0), lambda: self.areas.release(area)
+        return lambda: self.areas.release(area)
 
-    def op_purge(self, args: Args) -> tuple[Range, Work]:  # noqa: ARG002, D102
-        return (0, 0), self.areas.purge
+    def op_purge(self, args: Args) -> Work:  # noqa: ARG002, D102
+        return self.areas.purge
 
-    def op_flush_tlb_kernel_range(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_flush_tlb_kernel_range(self, args: Args) -> Work:  # noqa: D102
         start, end = self.resolver.range(args["va"], args["size"])
-        return (start, end), lambda: self.k.backend.flush_tlb_kernel_range(start, end)
+        return lambda: self.k.backend.flush_tlb_kernel_range(start, end)
 
     # Single entries, accesses, kmaps --------------------------------------------------------------
 
-    def op_access(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_access(self, args: Args) -> Work:  # noqa: D102
         va = self.resolver.address(args["va"])
 
         def work() -> Result:
             done = access.access(self.k, va, ACCESSES[args["kind"]])
             return Result("accessed", outcome=OUTCOMES[done.outcome], pa=done.pa)
 
-        return (va, va + 1), work
+        return work
 
-    def op_pte(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_pte(self, args: Args) -> Work:  # noqa: D102
         k = self.k
         entry = self.resolver.leaf_entry(self.resolver.mm(args["mm"]), args["va"])
         word = self.resolver.word(args["word"])
@@ -184,20 +234,20 @@ class Operations:
                     return Result("word", value=k.read(entry))
             return DONE
 
-        return (entry.va, entry.va + k.geometry.page_size), work
+        return work
 
-    def op_populate_kernel(self, args: Args) -> tuple[Range, Work]:
+    def op_populate_kernel(self, args: Args) -> Work:
         """``vmemmap_populate_basepages`` and its like: link what is missing (facts 3.3)."""
         va = self.resolver.kernel_page(args["va"])
-        return (va, va + self.k.geometry.page_size), lambda: self._populate(INIT_MM, va, args["sync"])
+        return lambda: self._populate(INIT_MM, va, args["sync"])
 
-    def op_populate_user(self, args: Args) -> tuple[Range, Work]:
+    def op_populate_user(self, args: Args) -> Work:
         """What the fault handler does down to ``pte_alloc``: a leaf table may lie in highmem."""
         mm = self.resolver.mm(args["mm"])
         if mm == INIT_MM:
             raise self.resolver.error("init_mm is no user address space")
-        start, end = self.resolver.range(args["va"], self.k.geometry.page_size, mm)
-        return (start, end), lambda: self._populate(mm, start, sync=False)
+        start, _ = self.resolver.range(args["va"], self.k.geometry.page_size, mm)
+        return lambda: self._populate(mm, start, sync=False)
 
     def _populate(self, mm: int, va: int, sync: bool) -> None:
         k = self.k
@@ -211,7 +261,7 @@ class Operations:
                     k.sync_one_address(va, entry.level)
             table = k.descend(entry)
 
-    def op_kmap_local(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_kmap_local(self, args: Args) -> Work:  # noqa: D102
         page = self.resolver.physical(args["page"], self.k.geometry.page_size)
 
         def work() -> int:
@@ -221,7 +271,7 @@ class Operations:
 
         return self._into_slot(args, work)
 
-    def op_kunmap_local(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_kunmap_local(self, args: Args) -> Work:  # noqa: D102
         slot = args["slot"]
         if slot not in self.resolver.kmap_pages:
             raise self.resolver.error(f"slot {slot} holds no kmap")
@@ -231,63 +281,66 @@ class Operations:
             kmap.kunmap_local(self.k, va, page)
             self.resolver.kmap_pages.pop(slot, None)
 
-        return (0, 0), work
+        return work
 
-    def op_ptdump(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_ptdump(self, args: Args) -> Work:  # noqa: D102
         def work() -> None:
             self.k.dumping = args["running"]
 
-        return (0, 0), work
+        return work
 
     # Context --------------------------------------------------------------------------------------
 
-    def op_lazy_enable(self, args: Args) -> tuple[Range, Work]:  # noqa: ARG002, D102
-        return (0, 0), lambda: lazy.enable(self.k)
+    def op_lazy_enable(self, args: Args) -> Work:  # noqa: ARG002, D102
+        return lambda: lazy.enable(self.k)
 
-    def op_lazy_disable(self, args: Args) -> tuple[Range, Work]:  # noqa: ARG002, D102
-        return (0, 0), lambda: lazy.disable(self.k)
+    def op_lazy_disable(self, args: Args) -> Work:  # noqa: ARG002, D102
+        return lambda: lazy.disable(self.k)
 
-    def op_lazy_pause(self, args: Args) -> tuple[Range, Work]:  # noqa: ARG002, D102
-        return (0, 0), lambda: lazy.pause(self.k)
+    def op_lazy_pause(self, args: Args) -> Work:  # noqa: ARG002, D102
+        return lambda: lazy.pause(self.k)
 
-    def op_lazy_resume(self, args: Args) -> tuple[Range, Work]:  # noqa: ARG002, D102
-        return (0, 0), lambda: lazy.resume(self.k)
+    def op_lazy_resume(self, args: Args) -> Work:  # noqa: ARG002, D102
+        return lambda: lazy.resume(self.k)
 
-    def op_lazy_flush(self, args: Args) -> tuple[Range, Work]:  # noqa: ARG002, D102
-        return (0, 0), lambda: lazy.flush(self.k)
+    def op_lazy_flush(self, args: Args) -> Work:  # noqa: ARG002, D102
+        return lambda: lazy.flush(self.k)
 
-    def op_bh_disable(self, args: Args) -> tuple[Range, Work]:  # noqa: ARG002, D102
-        return (0, 0), lambda: context.local_bh(self.k, disable=True)
+    def op_bh_disable(self, args: Args) -> Work:  # noqa: ARG002, D102
+        return lambda: context.local_bh(self.k, disable=True)
 
-    def op_bh_enable(self, args: Args) -> tuple[Range, Work]:  # noqa: ARG002, D102
-        return (0, 0), lambda: context.local_bh(self.k, disable=False)
+    def op_bh_enable(self, args: Args) -> Work:  # noqa: ARG002, D102
+        if self.k.task().bh == 0:
+            raise self.resolver.error("bottom halves are not disabled")
+        return lambda: context.local_bh(self.k, disable=False)
 
-    def op_sleep(self, args: Args) -> tuple[Range, Work]:  # noqa: ARG002, D102
-        return (0, 0), lambda: context.sleep(self.k)
+    def op_sleep(self, args: Args) -> Work:  # noqa: ARG002, D102
+        return lambda: context.sleep(self.k)
 
-    def op_cond_resched(self, args: Args) -> tuple[Range, Work]:  # noqa: ARG002, D102
-        return (0, 0), lambda: self.k.resched(Resched.COND_RESCHED)
+    def op_cond_resched(self, args: Args) -> Work:  # noqa: ARG002, D102
+        return lambda: self.k.resched(Resched.COND_RESCHED)
 
-    def op_might_sleep(self, args: Args) -> tuple[Range, Work]:  # noqa: ARG002, D102
-        return (0, 0), lambda: self.k.resched(Resched.MIGHT_SLEEP)
+    def op_might_sleep(self, args: Args) -> Work:  # noqa: ARG002, D102
+        return lambda: self.k.resched(Resched.MIGHT_SLEEP)
 
-    def op_switch(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_switch(self, args: Args) -> Work:  # noqa: D102
         task = self.resolver.free_task(args["to"])
-        return (0, 0), lambda: context.switch_to(self.k, task)
+        return lambda: context.switch_to(self.k, task)
 
-    def op_migrate(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_migrate(self, args: Args) -> Work:  # noqa: D102
         cpu = self.resolver.cpu(args["to"])
-        return (0, 0), lambda: context.migrate(self.k, cpu)
+        self.resolver.stays_at_home(self.k.task(), cpu)
+        return lambda: context.migrate(self.k, cpu)
 
-    def op_fork(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_fork(self, args: Args) -> Work:  # noqa: D102
         mm = None if args["mm"] is None else self.resolver.mm(args["mm"])
-        return (0, 0), lambda: Result("created", value=context.fork(self.k, mm).id)
+        return lambda: Result("created", value=context.fork(self.k, mm).id)
 
-    def op_irq(self, args: Args) -> tuple[Range, Work]:  # noqa: D102
+    def op_irq(self, args: Args) -> Work:  # noqa: D102
         code = INTERRUPTS[args["kind"]]
-        return (0, 0), lambda: context.interrupt(self.k, code, lambda: self.run_inner(args["ops"]))
+        return lambda: context.interrupt(self.k, code, lambda: self.run_inner(args["ops"]))
 
-    def op_new_mm(self, args: Args) -> tuple[Range, Work]:  # noqa: ARG002, D102
+    def op_new_mm(self, args: Args) -> Work:  # noqa: ARG002, D102
         def work() -> Result:
             mm = self.k.backend.pgd_alloc(len(self.k.mms), booting=False)
             if mm is None:
@@ -295,4 +348,4 @@ class Operations:
             self.k.emit(ev.MM, mm=mm.id, addr=mm.root.pa)
             return Result("created", value=mm.id)
 
-        return (0, 0), work
+        return work

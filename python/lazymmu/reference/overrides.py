@@ -79,7 +79,9 @@ class Overrides:
             result = method(self.lent, *given)
         except BaseException as error:
             if not getattr(error, "__notes__", None) and error is not self.kernel.dying:
-                error.add_note(f"in hook {name} on cpu{self.kernel.cpu}, operation {self.kernel.op}, before event {self.kernel.log.index}")
+                error.add_note(
+                    f"in hook {name} on cpu{self.kernel.cpu}, operation {self.kernel.op}, before event {self.kernel.log.index}"
+                )
             raise
         finally:
             self._natives.pop()

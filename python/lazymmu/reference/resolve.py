@@ -81,6 +81,14 @@ class Resolver:
             raise self.error(f"size {size:#x} is not a number of pages")
         return size
 
+    def whole_pages(self, size: int) -> int:
+        """A number of bytes, rounded up to whole pages."""
+        page = self.k.geometry.page_size
+        rounded = -(-size // page) * page
+        if size == 0 or rounded >> 64:
+            raise self.error(f"size {size:#x} is nothing, or more than there can be")
+        return rounded
+
     def physical(self, pa: int, size: int = 0) -> int:
         """A physical page, and ``size`` bytes from there."""
         if pa % self.k.geometry.page_size:
@@ -154,7 +162,13 @@ class Resolver:
             raise self.error(f"task {number} is dead")
         if cpu is not None and cpu is not self.k.here():
             raise self.error(f"task {number} runs on CPU {cpu.id}")
+        self.stays_at_home(task, self.k.cpu)
         return task
+
+    def stays_at_home(self, task: Task, cpu: int) -> None:
+        """An idle task runs on its own CPU only."""
+        if task.id in self.k.idle and self.k.idle[cpu] != task.id:
+            raise self.error(f"task {task.id} is the idle task of another CPU, and stays there")
 
     def leaf_entry(self, mm: int, given: int | SlotAddress) -> Entry:
         """The PTE of an address; its table must exist."""

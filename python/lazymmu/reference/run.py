@@ -18,7 +18,7 @@ from lazymmu.reference.events import Event, Log
 from lazymmu.reference.geometry import Geometry, geometry_named
 from lazymmu.reference.kernel import Kernel
 from lazymmu.reference.machine import Cpu, Task
-from lazymmu.reference.operations import DONE, Operations, Range, Work
+from lazymmu.reference.operations import DONE, Operations
 from lazymmu.reference.options import Options, defaults
 from lazymmu.reference.overrides import Overrides
 from lazymmu.reference.program import CODES, Injection, Operation, Program, Step, TaskSetup, parse
@@ -126,6 +126,11 @@ class Machine:
         """Physical address of each address space's root."""
         return [mm.root.pa for mm in self._kernel.mms]
 
+    def lazy(self, task: int) -> tuple[int, int, int]:
+        """A task's lazy MMU counters (enable, pause) and thread flags."""
+        found = self._operations.resolver.task(task)
+        return found.enable, found.pause, found.flags
+
     def peek(self, table: int, index: int) -> int:
         """A word of a table."""
         return self._words(table, index)[index]
@@ -154,6 +159,7 @@ class Machine:
         if self._checker is not None:
             self._checker.restart()
         self._injected = []
+        self._check_injections(program)
         missed: list[int] = []
         results = []
         by_op: dict[int, list[tuple[int, Injection]]] = {}
@@ -181,6 +187,18 @@ class Machine:
             hazards=[] if self._checker is None else self._checker.hazards(),
         )
 
+    def _check_injections(self, program: Program) -> None:
+        """Points and places that injections name exist."""
+        k = self._kernel
+        for number, injection in enumerate(program.injections):
+            for what, index, limit in (
+                ("op", injection.op, len(program.ops)),
+                ("CPU", injection.cpu, len(k.cpus)),
+                ("task", injection.task, len(k.tasks)),
+            ):
+                if index is not None and index >= limit:
+                    raise RunError(f"injection {number}: {what} {index} does not exist: expected below {limit}")
+
     def _cut_short(self) -> None:
         """An operation stopped in the middle."""
         self._kernel.dying = None
@@ -199,13 +217,12 @@ class Machine:
         k.cpu = task.cpu
         k.fail_alloc = step.fail_alloc
         try:
-            prepared = self._operations.prepare(step.op)
             if task is not k.task():
                 context.switch_to(k, task)
             if armed.waiting:
                 self._armed = armed
                 self._log.after = self._inject
-            result = self._operate(step.op, prepared)
+            result = self._operate(step.op)
         except TaskDied as died:
             self._cut_short()
             result = Result("died", bug=died.code)
@@ -214,22 +231,18 @@ class Machine:
             k.fail_alloc = None
         return result
 
-    def _operate(self, op: Operation, prepared: tuple[Range, Work]) -> Result:
-        """From `OP` to `OP_END`."""
+    def _operate(self, op: Operation) -> Result:
+        """From `OP` to `OP_END`. Arguments are looked at behind `OP`: an interrupt there may change what they mean."""
         k = self._kernel
-        (start, end), work = prepared
+        start, end = self._operations.shown_range(op)
         k.emit(ev.OP, aux=CODES[op.name], va=start, new=end)
-        done = work()
-        if isinstance(done, Walk):
-            k.emit(ev.OP_END, aux=done.mask, old=done.ret, new=done.calls)
-        else:
-            k.emit(ev.OP_END)
-        return _result(done)
+        result = self._inner(op)
+        k.emit(ev.OP_END, aux=result.mask, old=result.ret, new=result.calls)
+        return result
 
     def _inner(self, op: Operation) -> Result:
         """An operation inside another one: only what it does is an event."""
-        _, work = self._operations.prepare(op)
-        return _result(work())
+        return _result(self._operations.prepare(op)())
 
     def _run_inner(self, ops: tuple[Operation, ...]) -> None:
         for op in ops:
@@ -273,7 +286,7 @@ class Machine:
         else:
             context.interrupt(k, INTERRUPTS[injection.irq], work)
         if old_task is not None:
-            context.switch_to(k, old_task)
+            context.switch_to(k, resolver.free_task(old_task.id))
         k.cpu = old_cpu
 
 

@@ -188,9 +188,6 @@ class Arm64(Backend):
     def ioremap_max_page_shift(self) -> int:  # noqa: D102
         return 63 if self.k.options.huge_vmap else super().ioremap_max_page_shift()
 
-    def ioremap_max_order(self) -> int:  # noqa: D102
-        return self.k.geometry.shift(PUD)
-
     def huge_supported(self, level: int) -> bool:  # noqa: ARG002
         """With a 4K granule at pmd and pud level."""
         return self.k.options.arm64_block_vmap
@@ -238,7 +235,8 @@ class Arm64(Backend):
 
     def pte_supported_shift(self, size: int) -> int:
         """``arch_vmap_pte_supported_shift``."""
-        return CONT_PTE_SHIFT if self._has_groups() and size >= CONT_PTE_SIZE else self.k.geometry.shift(PTE)
+        groups = self.k.options.arm64_cont_vmap and size >= CONT_PTE_SIZE  # without a look at CONFIG_HUGETLB_PAGE
+        return CONT_PTE_SHIFT if groups else self.k.geometry.shift(PTE)
 
     def set_group(self, pte: Entry, pa: int, prot: int) -> None:
         """``set_huge_pte_at``: all members, one completion behind the last."""

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from lazymmu.reference import lazy
-from lazymmu.reference.codes import INIT_MM
+from lazymmu.reference.codes import INIT_MM, PMD, PUD
 from lazymmu.reference.descriptor.base import Format
 from lazymmu.reference.errors import ConfigError
 from lazymmu.reference.geometry import Geometry
@@ -89,7 +89,8 @@ class Backend(ABC):
 
     def ioremap_max_order(self) -> int:
         """``IOREMAP_MAX_ORDER``: the largest alignment of an I/O area, as a power of two."""
-        return self.k.geometry.shift(2)
+        by_pud = self.k.geometry.va_bits > 32 and self.k.geometry.page_size == 4096
+        return self.k.geometry.shift(PUD if by_pud else PMD)
 
     def huge_supported(self, level: int) -> bool:  # noqa: ARG002
         """``arch_vmap_pmd_supported``, ``arch_vmap_pud_supported`` (facts 1.7)."""

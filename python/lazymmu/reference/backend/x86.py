@@ -61,7 +61,7 @@ class X86(Backend):
         return end - start > SINGLE_PAGE_FLUSH_CEILING * self.k.geometry.page_size
 
     def load_root(self, mm: Mm) -> None:  # noqa: D102
-        self.k.emit(ev.CR3, addr=mm.root.pa)
+        self.k.emit(ev.CR3, mm=mm.id, addr=mm.root.pa)
 
     # Sync -----------------------------------------------------------------------------------------
 
@@ -191,14 +191,14 @@ class X86(Backend):
         frame = k.memory.take() if booting else k.take_frame(levels, 0, number)
         if frame is None:
             return None
-        pmds = self._preallocate_pmds(number, booting) if self.pae else []
-        if pmds is None:
-            k.memory.give(frame)
-            return None
         root = k.memory.place(frame, levels, 0, number)
         reference = k.mms[INIT_MM].root
         boundary = k.geometry.index(levels, k.geometry.layout["kernel_start"])
         root.words[boundary:] = reference.words[boundary:]
+        pmds = self._preallocate_pmds(number, booting) if self.pae else []
+        if pmds is None:
+            k.memory.remove(root)
+            return None
         for index, pmd in enumerate(pmds):
             if index >= boundary and (kernel := k.linked(levels, reference.words[index])) is not None:
                 pmd.words[:] = kernel.words

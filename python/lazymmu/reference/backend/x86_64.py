@@ -50,9 +50,6 @@ class X86_64(X86):  # noqa: N801
         """``BITS_PER_LONG - 1`` unless ``nohugeiomap``."""
         return 63 if self.k.options.huge_vmap else super().ioremap_max_page_shift()
 
-    def ioremap_max_order(self) -> int:  # noqa: D102
-        return self.k.geometry.shift(PUD)
-
     def huge_supported(self, level: int) -> bool:  # noqa: D102
         return self.k.options.x86_pse if level == PMD else self.k.options.x86_gbpages
 

@@ -85,7 +85,8 @@ class XenPv(X86):
         super().__init__(kernel)
         self.has_lazy = True
         self.huge_vmalloc = not self.is_32bit
-        self.task_counts = kernel.options.xen_lazy == "task-counts"
+        self.task_counts = (kernel.options.xen_lazy, kernel.options.lazy_api) == ("task-counts", "counted")
+        """The task's counters are the mode. Without counters it is the CPU's, and does not nest."""
         self.leave_event_first = self.task_counts
         self.queues: dict[int, Queue] = {}
 
@@ -102,7 +103,7 @@ class XenPv(X86):
     def batching(self) -> bool:
         """``xen_get_lazy_mode() == XEN_LAZY_MMU``, later ``is_lazy_mmu_mode_active()``: never in an interrupt."""
         if self.task_counts:
-            return self.k.options.lazy_api == "counted" and lazy.is_active(self.k)
+            return lazy.is_active(self.k)
         return self.k.here().lazy > 0 and not self.k.in_interrupt()
 
     def _reserve(self, kind: int) -> Queue:

@@ -44,12 +44,12 @@ class Checker:
         for rule in (rule() for rule in RULES):
             for kind in rule.kinds:
                 self._by_kind.setdefault(kind, []).append(rule)
-        self._index = 0
         self.restart()
 
     def restart(self) -> None:
         """A new run: findings begin again, everything else goes on."""
         self._found: dict[tuple[str, str, int, int], Hazard] = {}
+        self._index = 0
 
     def see(self, event: Event) -> None:
         """The next event."""

@@ -209,7 +209,7 @@ class Track:
             self.syncs.pop((task, event[CONTEXT]), None)
         else:
             self.syncs[task, event[CONTEXT]] = False
-            end = max(event[NEW], self.laws.vmalloc_end) if self.laws.repairs_faults else event[NEW]
+            end = self.laws.vmalloc_end if self.laws.repairs_faults else event[NEW]
             for walk in walks:
                 low, high = walk.hull or (event[VA], end)
                 walk.hull = min(low, event[VA]), max(high, end)

@@ -78,6 +78,7 @@ class H15(Rule):
             if store.from_interrupt and store.cpu == event[CPU] and not store.visible:
                 message = f"the interrupt returns, its store at {store.start:#x} is pending"
                 report(self, BREAKS, event, message, va=store.start, level=store.level)
+                return
 
 
 class H38Barrier(Rule):

@@ -147,8 +147,10 @@ class Arm64Format(Format):
         return self.decode(word) & ~(self.geometry.size(level) - 1)
 
     def permits(self, word: int, access: int, kernel: bool) -> bool:  # noqa: D102
+        if not kernel and not word & USER:
+            return False
         if access == Access.WRITE:
-            return bool(word & WRITE) and not word & RDONLY
+            return not word & RDONLY
         return access != Access.EXEC or not word & (PXN if kernel else UXN)
 
     def valid_not_user(self, word: int) -> bool:

@@ -133,7 +133,9 @@ class X86Format(Format):
     def leaf_address(self, level: int, word: int) -> int:  # noqa: D102
         return word & self.pfn_mask & ~(self.geometry.size(level) - 1)
 
-    def permits(self, word: int, access: int, kernel: bool) -> bool:  # noqa: D102, ARG002
+    def permits(self, word: int, access: int, kernel: bool) -> bool:  # noqa: D102
+        if not kernel and not word & USER:
+            return False
         if access == Access.WRITE:
             return bool(word & RW)
         return access != Access.EXEC or not word & self.nx

@@ -8,7 +8,6 @@ from lazymmu.reference.geometry.shape import Geometry, layout
 
 ORDER: Final = 10
 
-_RAM_64 = 0x40_0000_0000
 
 GEOMETRIES: Final = (
     Geometry(
@@ -26,7 +25,7 @@ GEOMETRIES: Final = (
             0,
             0x100_0000,
             0,
-            _RAM_64,
+            0,
         ),
         signed=True,
     ),
@@ -45,7 +44,7 @@ GEOMETRIES: Final = (
             0,
             0x100_0000,
             0,
-            _RAM_64,
+            0,
         ),
         signed=True,
     ),

@@ -52,7 +52,10 @@ class Areas:
         """Those in use."""
         self.waiting: list[Area] = []
         self.waiting_bytes = 0
-        self.next_block = FIRST_BLOCK_32 if k.geometry.va_bits == 32 else FIRST_BLOCK_64
+        narrow = k.geometry.va_bits == 32
+        self.next_block = FIRST_BLOCK_32 if narrow else FIRST_BLOCK_64
+        self.last_block = k.geometry.layout["highmem_frames"] if narrow else 1 << min(k.geometry.pa_bits, 47)
+        """End of the memory that data pages come from."""
         self.free_blocks: dict[int, list[int]] = {}
         """By block size; the next one to use is last."""
 
@@ -97,7 +100,8 @@ class Areas:
         return at
 
     def at(self, va: int) -> Area:
-        """The area that starts at an address."""
+        """The area that starts at the page of an address."""
+        va -= va % self.k.geometry.page_size
         if va not in self.by_start:
             raise RunError(f"no area starts at {va:#x}", self.k.op)
         return self.by_start[va]
@@ -107,6 +111,11 @@ class Areas:
         return next((area for area in self.by_start.values() if area.start <= va < area.end), None)
 
     # Data pages -----------------------------------------------------------------------------------
+
+    def _has_blocks(self, size: int, block_size: int) -> bool:
+        """Whether so many bytes are left; otherwise ``vmalloc`` gives up before it looks for addresses."""
+        left = self.last_block - -(-self.next_block // block_size) * block_size
+        return size // block_size <= len(self.free_blocks.get(block_size, ())) + max(left, 0) // block_size
 
     def _take_blocks(self, area: Area, block_size: int) -> Pages:
         """``vm_area_alloc_pages``."""
@@ -126,19 +135,18 @@ class Areas:
     # Mapping --------------------------------------------------------------------------------------
 
     def vmalloc(self, size: int, at: int | None, align: int, huge: bool, pages: Pages | None, prot: int) -> int | None:
-        """``__vmalloc_node_range``: huge pages first if they are allowed, then small ones."""
+        """``__vmalloc_node_range``: huge pages first if they are allowed, then small ones wherever there is room."""
         base = self.k.geometry.shift(PTE)
         largest = self._huge_shift(size) if huge else base
         attempts = [(largest, at), (base, None)] if largest > base else [(base, at)]
         for shift, place in attempts:
             block = 1 << shift
-            area = self.reserve(-(-size // block) * block, "alloc", max(align, block), place)
+            whole = -(-size // block) * block
+            if pages is None and not self._has_blocks(whole, block):
+                continue
+            area = self.reserve(whole, "alloc", max(align, block), place)
             if area is None:
                 continue
-            needed = area.size >> base
-            if pages is not None and pages.count < needed:
-                self._forget(area)
-                raise RunError(f"vmalloc of {needed} pages with {pages.count}", self.k.op)
             given = self._take_blocks(area, block) if pages is None else pages
             if vmap_pages_range(self.k, area.start, area.start + area.size, prot, given, shift).ret == 0:
                 return area.start
@@ -173,14 +181,16 @@ class Areas:
         return area.start
 
     def ioremap(self, pa: int, size: int, at: int | None, prot: int) -> int | None:
-        """``generic_ioremap_prot``."""
-        area = self.reserve(size, "ioremap", at=at)
+        """``generic_ioremap_prot``: whole pages around the bytes; the address is that of the first byte."""
+        page = self.k.geometry.page_size
+        offset = pa % page
+        area = self.reserve(-(-(size + offset) // page) * page, "ioremap", at=at)
         if area is None:
             return None
-        if self.ioremap_page_range(area.start, area.start + size, pa, prot).ret:
+        if self.ioremap_page_range(area.start, area.start + area.size, pa - offset, prot).ret:
             self.release(area)
             return None
-        return area.start
+        return area.start + offset
 
     def ioremap_page_range(self, start: int, end: int, pa: int, prot: int) -> Walk:
         """``ioremap_page_range``: exactly the range of an I/O area (facts 2.3)."""
@@ -209,10 +219,6 @@ class Areas:
         self.waiting_bytes += area.end - area.start
         if self.waiting_bytes > len(self.k.cpus).bit_length() * LAZY_BYTES:
             self.purge()
-
-    def _forget(self, area: Area) -> None:
-        del self.by_start[area.start]
-        self.all.remove(area)
 
     def purge(self) -> None:
         """``__purge_vmap_area_lazy``: one flush over the hull; then the addresses are free again."""

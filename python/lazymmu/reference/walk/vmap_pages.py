@@ -50,6 +50,9 @@ def vmap_pages_range_noflush(k: Kernel, start: int, end: int, prot: int, pages: 
         size = 1 << page_shift
         for index in range(0, (end - start) >> base, size >> base):
             addr = start + (index << base)
+            if index in (pages.null_at, pages.invalid_at):
+                # page_to_phys makes a wild address of it, unnoticed.
+                k.bug(Bug.KERNEL_ACCESS, addr)
             error = inner(walk, vmap_range_noflush(k, addr, addr + size, pages.address(index), prot, page_shift))
             if error:
                 return error

@@ -15,7 +15,7 @@ use crate::geometry::{Geometry, Level};
 use crate::kernel::{Barrier, Entry, Kernel, Watch};
 use crate::machine::{INIT_MM, MmId, TaskId, ThreadFlags};
 use crate::modmask::ModMask;
-use crate::scheme::{Arm64Barriers, Hooks, LazyIrq, Options, Walk};
+use crate::scheme::{Arm64Barriers, LazyIrq, Options, Walk};
 use crate::stop::{Run, Step};
 
 pub static REGISTRATION: Registration = Registration::of::<Arm64Backend>();
@@ -134,9 +134,14 @@ fn fix_pgd(geometry: &Geometry) -> u64 {
 }
 
 /// How many range operations cover this many pages, from the largest scale down (`__flush_tlb_range_op`).
-fn range_operations(pages: u64) -> u64 {
+/// With LPA2 a range begins at a multiple of 64 KiB, so the pages in front of that go one by one.
+fn range_operations<W: Watch>(k: &Kernel<Arm64Backend, W>, start: u64, pages: u64) -> u64 {
     let mut left = pages;
     let mut operations = 0;
+    if k.backend.format.lpa2() {
+        operations = (start.wrapping_neg() % (64 << 10) / k.geometry().page_size()).min(pages);
+        left -= operations;
+    }
     for scale in (0..=3).rev() {
         let unit = 1 << (5 * scale + 1);
         if left >= unit {
@@ -267,7 +272,7 @@ impl Backend for Arm64Backend {
         // __flush_tlb_kernel_pgtable: walk caches too.
         let end = va + k.geometry().page_size();
         tlbi_sequence(k, va, end, 1, Tlbi::Vaae1is)?;
-        k.free_table(table.pa, va)?;
+        k.free_table(table.pa, va, entry.mm)?;
         Ok(true)
     }
 
@@ -309,14 +314,15 @@ impl Backend for Arm64Backend {
         if k.options.arm64_barriers == Arm64Barriers::BeginEnd {
             let flags = flags(k);
             k.set_flags(ThreadFlags { lazy: true, ..flags });
+            return Ok(());
         }
-        Ok(())
+        k.default_begin()
     }
 
     /// The override never syncs: `ARCH_PAGE_TABLE_SYNC_MASK` is 0 here.
     fn end<W: Watch>(k: &mut Kernel<Self, W>, walk: Walk, mask: ModMask) -> Step {
         if k.options.arm64_barriers != Arm64Barriers::BeginEnd {
-            return k.sync_if_modified(walk, mask);
+            return k.default_end(walk, mask);
         }
         let flags = flags(k);
         k.set_flags(ThreadFlags { lazy: false, ..flags });
@@ -388,7 +394,7 @@ impl Backend for Arm64Backend {
         };
         let pages = (end - start).div_ceil(page);
         let all = if k.options.arm64_range_tlbi {
-            pages >= MAX_RANGE_PAGES
+            pages > MAX_RANGE_PAGES
         } else if k.options.arm64_tlbi_all_at_limit {
             pages >= limit
         } else {
@@ -396,7 +402,7 @@ impl Backend for Arm64Backend {
         };
         match (all, k.options.arm64_range_tlbi) {
             (true, _) => tlbi_sequence(k, start, end, 1, Tlbi::Vmalle1is),
-            (false, true) => tlbi_sequence(k, start, end, range_operations(pages), Tlbi::Rvaale1is),
+            (false, true) => tlbi_sequence(k, start, end, range_operations(k, start, pages), Tlbi::Rvaale1is),
             (false, false) => tlbi_sequence(k, start, end, pages, Tlbi::Vaale1is),
         }
     }

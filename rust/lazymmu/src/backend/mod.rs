@@ -13,7 +13,7 @@ use crate::kernel::{Barrier, Entry, Kernel, Watch};
 use crate::machine::{INIT_MM, Mm, MmId, TaskId};
 use crate::memory::{FrameError, Table, Zone};
 use crate::modmask::ModMask;
-use crate::scheme::{Hooks, Options, Walk};
+use crate::scheme::{Options, Walk};
 use crate::stop::{Run, Step};
 
 pub use registry::{ALL, BackendError, Info, Registration, by_name, geometry};
@@ -110,6 +110,11 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     fn vmap_unmap_size<W: Watch>(_k: &Kernel<Self, W>, _word: u64) -> Option<u64> {
         None
     }
+    /// `IOREMAP_MAX_ORDER`: the largest alignment of an I/O area, as a power of two.
+    fn ioremap_max_order<W: Watch>(k: &Kernel<Self, W>) -> u32 {
+        let by_pud = k.geometry().long_bits == 64 && k.geometry().page_shift == 12;
+        k.geometry().shift(if by_pud { Level::Pud } else { Level::Pmd })
+    }
     /// `arch_vmap_pte_supported_shift`.
     fn vmap_pte_supported_shift<W: Watch>(k: &Kernel<Self, W>, _size: u64) -> u32 {
         k.geometry().page_shift
@@ -127,12 +132,11 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
 
     /// `arch_update_kernel_mappings_begin`; nothing unless overridden.
     fn begin<W: Watch>(k: &mut Kernel<Self, W>, _walk: Walk) -> Step {
-        if k.options.begin_end_lazy && Self::has_lazy_mode(k) { k.arch_enter() } else { Ok(()) }
+        k.default_begin()
     }
     /// `arch_update_kernel_mappings_end`; syncs if the mask says so, unless overridden.
     fn end<W: Watch>(k: &mut Kernel<Self, W>, walk: Walk, mask: ModMask) -> Step {
-        k.sync_if_modified(walk, mask)?;
-        if k.options.begin_end_lazy && Self::has_lazy_mode(k) { k.arch_leave() } else { Ok(()) }
+        k.default_end(walk, mask)
     }
 
     /// Whether the lazy MMU calls compile to anything.
@@ -190,8 +194,6 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     }
     /// A task exists that ran before and was switched out.
     fn parked<W: Watch>(_k: &mut Kernel<Self, W>, _task: TaskId) {}
-    /// A task has been copied from its parent.
-    fn forked<W: Watch>(_k: &mut Kernel<Self, W>, _child: TaskId) {}
 
     /// In whose tables a CPU that has loaded `mm` looks an address up; `None`: in an empty root.
     #[inline]
@@ -232,7 +234,8 @@ pub(crate) fn alloc_root<B: Backend, W: Watch>(k: &mut Kernel<B, W>) -> Run<Opti
         }
         Err(error) => {
             let injected = u32::from(error == FrameError::Injected);
-            k.emit(Event::of(Kind::ALLOC_FAIL).at(level, 0, 0).aux(injected))?;
+            let mm = k.machine.mms.len() as u16;
+            k.emit(Event { mm, ..Event::of(Kind::ALLOC_FAIL).at(level, 0, 0).aux(injected) })?;
             Ok(None)
         }
     }

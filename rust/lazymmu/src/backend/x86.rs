@@ -64,7 +64,7 @@ pub(super) fn native_set_entry<B: Backend<Format = X86>, W: Watch>(
     match why {
         // pXd_set_huge goes through set_pte.
         Store::Huge => native_set_pte(k, entry, word, why),
-        _ if word == 0 && entry.level() == Level::Pmd => native_clear(k, entry, why),
+        Store::Clear | Store::ClearBad if entry.level() == Level::Pmd => native_clear(k, entry, why),
         _ => k.store(entry, word, why),
     }
 }
@@ -159,13 +159,13 @@ pub(super) fn free_below<B: Backend<Format = X86>, W: Watch>(
     B::flush_tlb_kernel_range(k, va, end)?;
     for (index, word) in children {
         let at = va + (index as u64) * k.geometry().size(Level::Pmd);
-        k.free_table(B::table_pa(k, Level::Pmd, word), at)?;
+        k.free_table(B::table_pa(k, Level::Pmd, word), at, entry.mm)?;
     }
     if let Some(pa) = scratch {
         k.machine.frames.free(pa);
         k.emit(Event { addr: pa, ..Event::of(Kind::FREE) })?;
     }
-    k.free_table(table.pa, va)?;
+    k.free_table(table.pa, va, entry.mm)?;
     Ok(true)
 }
 
@@ -272,6 +272,33 @@ pub(super) fn vmalloc_sync_one<B: Backend<Format = X86>, W: Watch>(
         }
     }
     Ok(u64::from(differ))
+}
+
+/// `vmalloc_fault`: syncs the loaded root, then looks whether there is a mapping now.
+pub(super) fn vmalloc_fault<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>, va: u64) -> Step {
+    let mm = k.machine.cpu(k.cpu()).active_mm;
+    vmalloc_sync_one(k, mm, va)?;
+    let mut table = k.open_root(INIT_MM);
+    while table.level != Level::Pmd {
+        let index = k.geometry().index(table.level, va);
+        let upper = Entry::new(table.view(), index, va, INIT_MM);
+        match k.machine.memory.at(B::table_pa(k, table.level, upper.word())) {
+            Some(below) if k.format().present(table.level, upper.word()) => table = k.machine.memory.open(below),
+            _ => return Ok(()),
+        }
+    }
+    let index = k.geometry().index(Level::Pmd, va);
+    let pmd = Entry::new(table.view(), index, va, INIT_MM);
+    if !k.format().present(Level::Pmd, pmd.word()) {
+        return Ok(());
+    }
+    let word = k.read(pmd)?;
+    if k.format().leaf(Level::Pmd, word) {
+        return Ok(());
+    }
+    let table = k.open_below(pmd)?;
+    let index = k.geometry().index(Level::Pte, va);
+    k.read(Entry::new(table.view(), index, va, INIT_MM)).map(|_| ())
 }
 
 /// `arch_sync_kernel_mappings` of x86-32: from `start` to the end of the vmalloc space, whatever `end` says.

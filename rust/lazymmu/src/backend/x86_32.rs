@@ -11,7 +11,7 @@ use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::kernel::{Entry, Kernel, Watch};
 use crate::machine::{INIT_MM, MmId};
-use crate::memory::{Table, Zone};
+use crate::memory::{FrameError, Table, Zone};
 use crate::modmask::ModMask;
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
@@ -26,9 +26,13 @@ pub struct X86_32 {
 
 /// Allocates a table outside of any walk.
 fn table<B: Backend, W: Watch>(k: &mut Kernel<B, W>, level: Level, va: u64, mm: MmId) -> Run<Option<Table>> {
-    let Ok(pa) = k.machine.frames.alloc(level, va, Zone::Low) else {
-        k.emit(Event { mm: mm.0, ..Event::of(Kind::ALLOC_FAIL).at(level, va, 0).aux(1) })?;
-        return Ok(None);
+    let pa = match k.machine.frames.alloc(level, va, Zone::Low) {
+        Ok(pa) => pa,
+        Err(error) => {
+            let injected = u32::from(error == FrameError::Injected);
+            k.emit(Event { mm: mm.0, ..Event::of(Kind::ALLOC_FAIL).at(level, va, 0).aux(injected) })?;
+            return Ok(None);
+        }
     };
     let entries = k.geometry().entries(level);
     let table = k.machine.memory.insert(pa, level, entries);
@@ -76,20 +80,20 @@ fn prepopulate_pmds<B: Backend<Format = X86>, W: Watch>(
     boundary: usize,
 ) -> Run<bool> {
     let mm = MmId(k.machine.mms.len() as u16);
-    let mut pmds: Vec<Table> = Vec::new();
+    // preallocate_pmds tries all of them even when one failed, and then gives back those that it got.
+    let mut pmds: Vec<(u64, Table)> = Vec::new();
+    let size = k.geometry().size(Level::Pud);
     for index in 0..own {
-        let va = index as u64 * k.geometry().size(Level::Pud);
-        match table(k, Level::Pmd, va, mm)? {
-            Some(pmd) => pmds.push(pmd),
-            None => {
-                for pmd in pmds {
-                    k.free_table(pmd.pa, 0)?;
-                }
-                return Ok(false);
-            }
-        }
+        let va = index as u64 * size;
+        pmds.extend(table(k, Level::Pmd, va, mm)?.map(|pmd| (va, pmd)));
     }
-    for (index, pmd) in pmds.iter().enumerate() {
+    if pmds.len() < own {
+        for (va, pmd) in pmds {
+            k.free_table(pmd.pa, va, mm)?;
+        }
+        return Ok(false);
+    }
+    for (index, (_, pmd)) in pmds.iter().enumerate() {
         if index >= boundary
             && let Some(kernel) = k.machine.memory.at(B::table_pa(k, Level::Pud, root.get(index)))
         {
@@ -184,7 +188,8 @@ impl Backend for X86_32 {
     }
 
     fn vmap_supported<W: Watch>(k: &Kernel<Self, W>, level: Level) -> bool {
-        level == Level::Pmd && k.options.x86_pse
+        // CONFIG_HAVE_ARCH_HUGE_VMAP: 64 bits or PAE.
+        level == Level::Pmd && k.geometry().levels == 3 && k.options.x86_pse
     }
 
     fn set_huge<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, pa: u64, prot: Prot) -> Run<bool> {
@@ -230,7 +235,6 @@ impl Backend for X86_32 {
     }
 
     fn repair_kernel_fault<W: Watch>(k: &mut Kernel<Self, W>, va: u64) -> Step {
-        let mm = k.machine.cpu(k.cpu()).active_mm;
-        x86::vmalloc_sync_one(k, mm, va).map(|_| ())
+        x86::vmalloc_fault(k, va)
     }
 }

@@ -404,7 +404,7 @@ impl Backend for XenPv {
         let end = va + k.geometry().page_size();
         enqueue(k, Queued::Invlpg { start: va, end })?;
         issue(k)?;
-        if k.options.kmap_flush { k.arch_flush() } else { Ok(()) }
+        k.arch_flush()
     }
 
     fn highpte<W: Watch>(k: &Kernel<Self, W>) -> bool {
@@ -442,7 +442,12 @@ impl Backend for XenPv {
     fn switch_in<W: Watch>(k: &mut Kernel<Self, W>, next: TaskId) -> Step {
         flush(k, FlushReason::Switch)?;
         match (k.options.xen_lazy, k.options.lazy_api) {
-            (XenLazy::TaskCounts, LazyApi::Counted) => k.switch_resume(next),
+            (XenLazy::TaskCounts, LazyApi::Counted) => {
+                if k.options.xen_fork_balanced && k.machine.task(next).fresh {
+                    return Ok(());
+                }
+                k.switch_resume(next)
+            }
             (_, LazyApi::Counted) => {
                 if k.machine.task(next).lazy.active() {
                     k.arch_enter()
@@ -467,12 +472,6 @@ impl Backend for XenPv {
         }
     }
 
-    fn forked<W: Watch>(k: &mut Kernel<Self, W>, child: TaskId) {
-        if k.options.xen_fork_balanced {
-            Self::parked(k, child);
-        }
-    }
-
     fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {
         if k.geometry().long_bits == 32 { x86::laws_32(k) } else { Laws::coherent(k) }
     }
@@ -482,8 +481,7 @@ impl Backend for XenPv {
     }
 
     fn repair_kernel_fault<W: Watch>(k: &mut Kernel<Self, W>, va: u64) -> Step {
-        let mm = k.machine.cpu(k.cpu()).active_mm;
-        x86::vmalloc_sync_one(k, mm, va).map(|_| ())
+        x86::vmalloc_fault(k, va)
     }
 
     fn kmap_prot<W: Watch>(k: &Kernel<Self, W>) -> Prot {

@@ -223,6 +223,11 @@ impl Checker {
         self.track.laws.scope_batches = true;
     }
 
+    /// A run was cut short: what was open in it is over.
+    pub(crate) fn cut_short(&mut self) {
+        self.track.cut_short();
+    }
+
     /// Hands out what was found since the last time; events are numbered from then.
     pub fn take_findings(&mut self) -> Vec<Finding> {
         let mut findings = std::mem::take(&mut self.report.findings);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::descriptor::AnyFormat;
-use crate::event::codes::{Context, Site, Store};
+use crate::event::codes::{Site, Store};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::kernel::{Kernel, Watch};
@@ -65,8 +65,8 @@ pub struct Pending {
     /// What the next store of the run would map.
     next: u64,
     context: u8,
-    /// In a real soft interrupt, not with bottom halves disabled.
-    softirq: bool,
+    /// In a real interrupt, not with bottom halves disabled.
+    in_irq: bool,
 }
 
 impl Pending {
@@ -78,7 +78,7 @@ impl Pending {
     /// Whether an interrupt stored it.
     #[must_use]
     pub const fn by_interrupt(&self) -> bool {
-        self.context == Context::HardIrq as u8 || self.context == Context::Nmi as u8 || self.softirq
+        self.in_irq
     }
 }
 
@@ -134,8 +134,12 @@ pub struct Track {
     /// The last barrier completed something.
     completed: bool,
     kmaps: Vec<u64>,
+    /// Addresses of kmap and fixmap slots that were ever used: their stores belong to no walk.
+    windows: Vec<u64>,
     /// Interrupts being handled, by CPU.
     irqs: Vec<i32>,
+    /// Stores in each CPU's queue.
+    queued: Vec<u32>,
 }
 
 impl Track {
@@ -147,8 +151,16 @@ impl Track {
             sections: Vec::new(),
             completed: false,
             kmaps: Vec::new(),
+            windows: Vec::new(),
             irqs: Vec::new(),
+            queued: Vec::new(),
         }
+    }
+
+    /// A run was cut short: its walks and interrupts are over.
+    pub(super) fn cut_short(&mut self) {
+        self.walks.clear();
+        self.irqs.clear();
     }
 
     /// Stores that something must still complete.
@@ -179,6 +191,19 @@ impl Track {
     #[must_use]
     pub fn outermost(&self, event: &Event) -> bool {
         self.walks.iter().filter(|w| w.task == event.task && w.context == event.context).count() == 1
+    }
+
+    /// Whether this walk of init_mm is not inside another one.
+    #[must_use]
+    pub fn outermost_of_init_mm(&self, event: &Event) -> bool {
+        let same = |w: &&OpenWalk| w.task == event.task && w.context == event.context;
+        self.walks.iter().filter(same).rev().skip(1).all(|w| w.mm != INIT_MM.0)
+    }
+
+    /// Whether stores wait in the CPU's queue.
+    #[must_use]
+    pub fn queue_waits(&self, cpu: u8) -> bool {
+        self.queued.get(usize::from(cpu)).is_some_and(|n| *n > 0)
     }
 
     /// Whether the address is that of a kmap slot in use.
@@ -220,6 +245,11 @@ impl Track {
         let Some(kind) = event.kind() else { return };
         match kind {
             Kind::QUEUE => {
+                let cpu = usize::from(event.cpu);
+                if self.queued.len() <= cpu {
+                    self.queued.resize(cpu + 1, 0);
+                }
+                self.queued[cpu] += 1;
                 if self.laws.format.valid(event.new) {
                     self.wait(event, index, true);
                 }
@@ -233,7 +263,12 @@ impl Track {
                 self.irq_depth(event.cpu, 1);
             }
             Kind::IRQ_OUT => self.synchronised(event.cpu),
-            Kind::FLUSH => self.pending.retain(|p| !(p.queued && p.cpu == event.cpu)),
+            Kind::FLUSH => {
+                self.pending.retain(|p| !(p.queued && p.cpu == event.cpu));
+                if let Some(queued) = self.queued.get_mut(usize::from(event.cpu)) {
+                    *queued = 0;
+                }
+            }
             Kind::WALK => self.walks.push(OpenWalk {
                 site: Site::from_code(event.aux),
                 task: event.task,
@@ -278,6 +313,8 @@ impl Track {
                 }
             }
             Kind::BUG => {
+                // Interrupts end with their task.
+                self.irqs.clear();
                 self.walks.retain(|w| !(w.task == event.task && w.context == event.context));
             }
             Kind::IRQ_OUT => self.irq_depth(event.cpu, -1),
@@ -302,6 +339,7 @@ impl Track {
     fn wait(&mut self, event: &Event, index: u64, queued: bool) {
         let level = Level::from_number(event.level).unwrap_or(Level::Pte);
         let size = self.laws.geometry.size(level);
+        let in_irq = self.irqs.get(usize::from(event.cpu)).is_some_and(|depth| *depth > 0);
         if let Some(last) = self.pending.last_mut()
             && last.next == event.va
             && last.level == event.level
@@ -309,6 +347,7 @@ impl Track {
             && last.task == event.task
             && last.context == event.context
             && last.queued == queued
+            && last.in_irq == in_irq
             && !last.dsb_done
         {
             last.end = event.va.wrapping_add(size);
@@ -327,7 +366,7 @@ impl Track {
             dsb_done: false,
             next: event.va.wrapping_add(size),
             context: event.context,
-            softirq: self.irqs.get(usize::from(event.cpu)).is_some_and(|depth| *depth > 0),
+            in_irq,
         });
     }
 
@@ -341,12 +380,16 @@ impl Track {
                 walk.sync_queued = true;
             }
         }
-        if !walker || self.walks.is_empty() {
+        if matches!(Store::from_code(event.aux), Some(Store::Kmap | Store::Fixmap)) && !self.windows.contains(&event.va)
+        {
+            self.windows.push(event.va);
+        }
+        if !walker || self.walks.is_empty() || (event.level == 1 && self.windows.contains(&event.va)) {
             return;
         }
         let Some(level) = Level::from_number(event.level) else { return };
         let bit = ModMask::of(level);
-        let gone = event.old != 0 && !self.laws.format.none(level, event.old);
+        let gone = self.laws.format.valid(event.old);
         for walk in self.walks.iter_mut().filter(|w| w.task == event.task && w.context == event.context) {
             // Tables of user address spaces are not tracked.
             if walk.mm != event.mm
@@ -384,6 +427,7 @@ impl Track {
         let end = if self.laws.sync_to_end { self.laws.geometry.layout.vmalloc_end } else { event.new };
         for walk in self.walks.iter_mut().filter(|w| w.task == event.task && w.context == event.context) {
             walk.since_sync = ModMask::NONE;
+            walk.sync_queued = false;
             walk.synced = hull(walk.synced, Some((event.va, end)));
         }
     }

@@ -88,6 +88,12 @@ impl Arm64 {
         }
     }
 
+    /// Output addresses of 52 bits with 4 KiB or 16 KiB pages.
+    #[must_use]
+    pub const fn lpa2(self) -> bool {
+        self.lpa2
+    }
+
     /// `__phys_to_pte_val`.
     #[inline]
     #[must_use]
@@ -268,6 +274,21 @@ impl Format for Arm64 {
 
     fn half(&self, kernel: bool) -> Half {
         if kernel { Half::Upper } else { Half::Lower }
+    }
+
+    #[inline]
+    fn walkable(&self, level: Level, word: u64) -> bool {
+        let block = match level {
+            Level::Pmd => true,
+            Level::Pud => self.pud_sections,
+            _ => false,
+        };
+        // 0b01 is a block, where there are any, and reserved elsewhere.
+        word & VALID != 0 && (block || word & TABLE_BIT != 0)
+    }
+
+    fn executable(&self, _level: Level, word: u64, kernel: bool) -> bool {
+        word & (if kernel { PXN } else { UXN }) == 0
     }
 
     fn pgprot_nx(&self, prot: Prot) -> Prot {

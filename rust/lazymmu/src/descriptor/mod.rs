@@ -140,7 +140,24 @@ pub trait Format: Copy + fmt::Debug + Send + Sync + 'static {
     fn pte_run(&self, pa: u64, bytes: u64, prot: Prot) -> Option<u64> {
         // Below bit 47 every format here keeps address bits in place.
         let last = pa.checked_add(bytes.wrapping_sub(1))?;
+        if self.inverted(prot) {
+            return None;
+        }
         (last >> 47 == pa >> 47 && last <= self.highest_in_place()).then(|| self.pte(pa, prot))
+    }
+    /// Whether hardware goes on with this word, to a table or to a page.
+    #[inline]
+    fn walkable(&self, _level: Level, word: u64) -> bool {
+        self.valid(word)
+    }
+    /// Whether a page with this protection has its frame stored inverted.
+    #[inline]
+    fn inverted(&self, _prot: Prot) -> bool {
+        false
+    }
+    /// Whether a valid leaf may be executed through an address of the kernel's half, or of the user's.
+    fn executable(&self, level: Level, word: u64, _kernel: bool) -> bool {
+        self.attributes(level, word).exec
     }
     /// The highest address whose bits all stand in the entry where they are in the address.
     fn highest_in_place(&self) -> u64;

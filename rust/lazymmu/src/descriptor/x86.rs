@@ -123,9 +123,18 @@ impl Format for X86 {
         .collect()
     }
 
+    /// `pfn_pte`: `massage_pgprot`, and the frame of a page that is not present is stored inverted.
     #[inline]
     fn pte(&self, pa: u64, prot: Prot) -> u64 {
-        (pa & self.pfn_mask()) | prot
+        let frame = if self.inverted(prot) { !pa } else { pa };
+        let prot = if prot & PRESENT != 0 && !self.global { prot & !GLOBAL } else { prot };
+        (frame & self.pfn_mask()) | prot
+    }
+
+    /// `protnone_mask`.
+    #[inline]
+    fn inverted(&self, prot: Prot) -> bool {
+        prot & PRESENT == 0 && prot != 0 && self.width != Width::TwoLevel
     }
 
     fn highest_in_place(&self) -> u64 {
@@ -135,7 +144,7 @@ impl Format for X86 {
     fn huge(&self, _level: Level, pa: u64, prot: Prot) -> u64 {
         // protval_4k_2_large: the PAT bit moves from 7 to 12.
         let large = (prot & !(PAT | PAT_LARGE)) | (if prot & PAT != 0 { PAT_LARGE } else { 0 });
-        (pa & self.pfn_mask()) | large | PSE
+        self.pte(pa, large | PSE)
     }
 
     fn table(&self, level: Level, pa: u64, _init_mm: bool) -> u64 {

@@ -202,6 +202,7 @@ codes! {
         KernelFault = 9 "unable to handle a kernel access",
         Preemptible = 10 "xen_mc_flush: preemptible",
         KunmapOrder = 11 "kunmap_local: not the last slot",
+        KmapFull = 12 "kmap_local: all slots are taken",
     }
 }
 

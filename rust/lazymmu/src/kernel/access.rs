@@ -118,7 +118,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                 return Ok(id);
             }
             let word = memory.word(id, geometry.index(level, va));
-            if !self.format().valid(word) {
+            if !self.format().walkable(level, word) {
                 return Err(Translation::Fault { level, word });
             }
             if self.format().leaf(level, word) {
@@ -135,23 +135,23 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let geometry = &self.machine.geometry;
         let level = Level::Pte;
         let word = words[geometry.index(level, va)].load(Ordering::Relaxed);
-        if !self.format().valid(word) {
+        if !self.format().walkable(level, word) {
             return Translation::Fault { level, word };
         }
         let pa = B::leaf_pa(self, level, word) + (va & (geometry.page_size() - 1));
         Translation::Leaf { level, word, pa }
     }
 
-    /// Whether the leaf allows the access.
+    /// Whether the leaf allows the access: by the kernel to its own half, by the user to the other.
     fn permits(&self, level: Level, word: u64, va: u64, access: Access) -> bool {
         let attributes = self.format().attributes(level, word);
-        let user = !self.machine.geometry.is_kernel(va);
+        let kernel = self.machine.geometry.is_kernel(va);
         let right = match access {
             Access::Read => true,
             Access::Write => attributes.write,
-            Access::Exec => attributes.exec,
+            Access::Exec => self.format().executable(level, word, kernel),
         };
-        right && (!user || attributes.user)
+        right && (kernel || attributes.user)
     }
 
     /// The executing CPU uses an address. A kernel fault that the architecture repairs is repaired and tried again.

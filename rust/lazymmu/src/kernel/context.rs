@@ -87,6 +87,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         self.refresh();
         self.emit(Event::of(Kind::SWITCH).change(u64::from(prev.0), u64::from(next.0)))?;
         B::switch_in(self, next)?;
+        self.machine.task_mut(next).fresh = false;
         self.kmap_sched_in(next)
     }
 
@@ -108,9 +109,17 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     pub fn fork(&mut self, mm: MmId) -> crate::stop::Run<TaskId> {
         let parent = self.current();
         let child = TaskId(self.machine.tasks.len() as u16);
-        let copy = Task { mm, kmaps: Vec::new(), locks: 0, bh_count: 0, ..self.machine.task(parent).clone() };
+        let copy = Task {
+            mm,
+            cpu: self.cpu,
+            kmaps: Vec::new(),
+            locks: 0,
+            bh_count: 0,
+            fresh: true,
+            dead: false,
+            ..self.machine.task(parent).clone()
+        };
         self.machine.tasks.push(copy);
-        B::forked(self, child);
         let state = self.machine.task(child).lazy.packed();
         let event = Event::of(Kind::FORK).change(u64::from(parent.0), u64::from(child.0)).aux(state as u32);
         self.emit(Event { mm: mm.0, ..event })?;

@@ -30,13 +30,15 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let task = self.current();
         if !self.machine.frames.is_high(page) {
             let slot = KmapSlot { va: 0, page, slot: None };
-            self.machine.task_mut(task).kmaps.push(slot);
             self.emit(Event { addr: page, ..Event::of(Kind::KMAP).aux(1) })?;
             return Ok(slot);
         }
-        let used = self.machine.task(task).kmaps.iter().filter(|k| k.slot.is_some()).count() as u32;
+        let used = self.machine.task(task).kmaps.len() as u32;
         let index = used + KM_MAX_IDX * u32::from(self.cpu().0);
         let va = self.kmap_va(index);
+        if used + 1 >= KM_MAX_IDX {
+            return self.bug(BugCode::KmapFull, va);
+        }
         let slot = KmapSlot { va, page, slot: Some(index) };
         self.kmap_write(va, page)?;
         self.machine.task_mut(task).kmaps.push(slot);
@@ -62,7 +64,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         B::kmap_post_unmap(self, va)
     }
 
-    /// `kunmap_local`: slots are given back in reverse order.
+    /// `kunmap_local`: slots are given back in reverse order; the direct map needs no giving back.
     pub fn kunmap_local(&mut self, slot: KmapSlot) -> Step {
         if W::HOOKED && self.overridden(Hook::Kunmap) {
             return self.call_kunmap(slot);
@@ -72,20 +74,20 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     pub(crate) fn native_kunmap_local(&mut self, slot: KmapSlot) -> Step {
         let task = self.current();
-        if self.machine.task(task).kmaps.last() != Some(&slot) {
-            return self.bug(BugCode::KunmapOrder, slot.va);
-        }
         if slot.slot.is_some() {
+            if self.machine.task(task).kmaps.last() != Some(&slot) {
+                return self.bug(BugCode::KunmapOrder, slot.va);
+            }
             self.kmap_clear(slot.va)?;
+            self.machine.task_mut(task).kmaps.pop();
         }
-        self.machine.task_mut(task).kmaps.pop();
         let aux = u32::from(slot.slot.is_none());
         self.emit(Event { va: slot.va, addr: slot.page, ..Event::of(Kind::KUNMAP).aux(aux) })
     }
 
-    /// `kmap_local_sched_out`: the task's slots are cleared while it does not run.
+    /// `kmap_local_sched_out`: the task's slots, in the order of mapping, are cleared while it does not run.
     pub(crate) fn kmap_sched_out(&mut self, task: TaskId) -> Step {
-        for slot in self.machine.task(task).kmaps.clone().into_iter().rev().filter(|k| k.slot.is_some()) {
+        for slot in self.machine.task(task).kmaps.clone() {
             self.kmap_clear(slot.va)?;
         }
         Ok(())
@@ -93,7 +95,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `kmap_local_sched_in`.
     pub(crate) fn kmap_sched_in(&mut self, task: TaskId) -> Step {
-        for slot in self.machine.task(task).kmaps.clone().into_iter().filter(|k| k.slot.is_some()) {
+        for slot in self.machine.task(task).kmaps.clone() {
             self.kmap_write(slot.va, slot.page)?;
         }
         Ok(())

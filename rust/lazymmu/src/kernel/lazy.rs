@@ -132,7 +132,19 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     }
 
     fn has_lazy_mode(&self) -> bool {
-        B::has_lazy_mode(self) || (W::HOOKED && self.overridden(Hook::Enter))
+        let replaced = [Hook::Enter, Hook::Leave, Hook::Flush];
+        B::has_lazy_mode(self) || (W::HOOKED && replaced.into_iter().any(|hook| self.overridden(hook)))
+    }
+
+    /// begin of an architecture that does not override it.
+    pub(crate) fn default_begin(&mut self) -> Step {
+        if self.options.begin_end_lazy && self.has_lazy_mode() { self.arch_enter() } else { Ok(()) }
+    }
+
+    /// end of an architecture that does not override it.
+    pub(crate) fn default_end(&mut self, walk: Walk, mask: ModMask) -> Step {
+        self.sync_if_modified(walk, mask)?;
+        if self.options.begin_end_lazy && self.has_lazy_mode() { self.arch_leave() } else { Ok(()) }
     }
 
     pub(crate) fn native_pause(&mut self) -> Step {

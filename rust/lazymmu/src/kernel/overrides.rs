@@ -302,6 +302,9 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     pub(crate) fn call_kmap(&mut self, page: u64) -> Run<KmapSlot> {
         self.call_override(&Call::Kmap(page))?;
+        if !self.machine.frames.is_high(page) {
+            return Ok(KmapSlot { va: 0, page, slot: None });
+        }
         let task = self.current();
         match self.machine.task(task).kmaps.last() {
             Some(slot) if slot.page == page => Ok(*slot),

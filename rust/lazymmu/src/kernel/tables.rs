@@ -146,12 +146,12 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     }
 
     /// Frees a table page.
-    pub(crate) fn free_table(&mut self, pa: u64, va: u64) -> Step {
+    pub(crate) fn free_table(&mut self, pa: u64, va: u64, mm: MmId) -> Step {
         if let Some(id) = self.machine.memory.at(pa) {
             let level = self.machine.memory.level(id);
             self.machine.memory.remove(id);
             self.machine.frames.free(pa);
-            return self.emit(Event::of(Kind::FREE).at(level, va, pa));
+            return self.emit(Event { mm: mm.0, ..Event::of(Kind::FREE).at(level, va, pa) });
         }
         Ok(())
     }
@@ -215,6 +215,8 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     #[cold]
     pub(crate) fn bug<T>(&mut self, code: BugCode, va: u64) -> Run<T> {
         self.emit(Event { va, ..Event::of(Kind::BUG).aux(code as u32) })?;
+        let task = self.current();
+        self.machine.task_mut(task).dead = true;
         Err(Stop::Bug(code))
     }
 

@@ -79,6 +79,12 @@ impl VmAreas {
         self.busy.get(&start)
     }
 
+    /// The area that an address lies in, or in whose guard page (`find_vmap_area`).
+    #[must_use]
+    pub fn find(&self, va: u64) -> Option<&VmArea> {
+        self.busy.range(..=va).next_back().map(|(_, area)| area).filter(|area| va < area.end() + area.guard)
+    }
+
     pub(crate) fn set_page_shift(&mut self, start: u64, shift: u32) {
         if let Some(area) = self.busy.get_mut(&start) {
             area.page_shift = shift;
@@ -87,7 +93,10 @@ impl VmAreas {
 
     /// Reserves exactly this range.
     pub fn reserve(&mut self, area: VmArea) -> Result<(), AreaError> {
-        let (start, end) = (area.start, area.end() + area.guard);
+        let start = area.start;
+        let Some(end) = start.checked_add(area.size).and_then(|end| end.checked_add(area.guard)) else {
+            return Err(AreaError::Busy { start, end: u64::MAX });
+        };
         let room = self.free.range(..=start).next_back().map(|(s, e)| (*s, *e));
         match room {
             Some((s, e)) if e >= end => {
@@ -125,13 +134,22 @@ impl VmAreas {
         }
     }
 
-    /// Takes the area out of use; its addresses wait for a TLB flush. True when so many wait that the kernel purges.
-    pub fn release(&mut self, start: u64) -> bool {
-        if let Some(area) = self.busy.remove(&start) {
-            let end = area.end() + area.guard;
-            self.lazy_pages += (end - start) / self.page_size;
-            self.lazy.push((start, end));
-        }
+    /// Whether addresses wait for their TLB flush.
+    #[must_use]
+    pub fn any_waits(&self) -> bool {
+        !self.lazy.is_empty()
+    }
+
+    /// Takes the area out of use (`find_unlink_vmap_area`). Its addresses are not free yet.
+    pub fn unlink(&mut self, start: u64) -> Option<VmArea> {
+        self.busy.remove(&start)
+    }
+
+    /// The addresses of an unlinked area wait for a TLB flush. True when so many wait that the kernel purges.
+    pub fn release(&mut self, area: &VmArea) -> bool {
+        let end = area.end() + area.guard;
+        self.lazy_pages += (end - area.start) / self.page_size;
+        self.lazy.push((area.start, end));
         self.lazy_pages > self.lazy_max_pages
     }
 
@@ -172,7 +190,9 @@ mod tests {
         let a = areas.allocate(0x1000, 0x1000, 0x1000, AreaFlags::Alloc).expect("room");
         let b = areas.allocate(0x1000, 0x1000, 0x1000, AreaFlags::Alloc).expect("room");
         assert_eq!(b.start, a.start + 0x2000);
-        areas.release(a.start);
+        let unlinked = areas.unlink(a.start).expect("in use");
+        assert_eq!(areas.unlink(a.start), None);
+        areas.release(&unlinked);
         let c = areas.allocate(0x1000, 0x1000, 0x1000, AreaFlags::Alloc).expect("room");
         assert_eq!(c.start, a.start + 0x4000);
         assert_eq!(areas.purge(), Some((a.start, a.start + 0x2000)));

@@ -51,6 +51,13 @@ impl DataPages {
         Some(blocks)
     }
 
+    /// Whether so many blocks are left.
+    pub(crate) fn has(&self, block: u64, count: u64) -> bool {
+        let freed = self.free.get(&block).map_or(0, Vec::len) as u64;
+        let first = self.next.next_multiple_of(block);
+        count <= freed.saturating_add(self.limit.saturating_sub(first) / block)
+    }
+
     /// Takes back the pages of an area.
     pub(crate) fn release(&mut self, start: u64) {
         if let Some((block, mut blocks)) = self.owned.remove(&start) {

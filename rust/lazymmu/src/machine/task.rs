@@ -73,6 +73,8 @@ pub struct Task {
     /// Page-table locks held; sleeping under one is a bug.
     pub locks: u32,
     pub kmaps: Vec<KmapSlot>,
+    /// Forked, and never run.
+    pub fresh: bool,
     /// A kernel BUG ended it.
     pub dead: bool,
 }
@@ -88,6 +90,7 @@ impl Task {
             bh_count: 0,
             locks: 0,
             kmaps: Vec::new(),
+            fresh: false,
             dead: false,
         }
     }

@@ -72,8 +72,12 @@ pub enum OpError {
     Half { va: u64, half: &'static str },
     #[error("physical address {pa:#x} is beyond the {bits} bits of this geometry")]
     Physical { pa: u64, bits: u8 },
-    #[error("page_shift {shift} is below the base page's {base}, or beyond {max}")]
+    #[error("page_shift {shift}: expected {base} to {max}")]
     Shift { shift: u32, base: u32, max: u32 },
+    #[error("{what} {word:#x} does not fit an entry")]
+    Word { what: &'static str, word: u64 },
+    #[error("no pages")]
+    NoPages,
     #[error("slot {slot} holds no address")]
     EmptySlot { slot: u32 },
     #[error("there is no {what} {index}: expected below {limit}")]
@@ -82,6 +86,12 @@ pub enum OpError {
     Full { what: &'static str, limit: usize },
     #[error("task {task} runs on CPU {cpu}")]
     Elsewhere { task: u16, cpu: u8 },
+    #[error("task {task} is dead")]
+    Dead { task: u16 },
+    #[error("task {task} is the idle task of CPU {cpu}, and stays there")]
+    Idle { task: u16, cpu: u8 },
+    #[error("bottom halves are not disabled")]
+    BottomHalves,
     #[error("no table maps {va:#x}: one entry can be changed only where its table exists")]
     NoTable { va: u64 },
     #[error("{count} pages are listed, {expected} expected")]
@@ -141,12 +151,7 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
             let (start, end) = kernel_range(k, *va, size, false)?;
             check_pages(k, pages)?;
             let prot = prot_of(k, prot)?;
-            let base = k.geometry().page_shift;
-            let shift = if *page_shift == 0 { base } else { *page_shift };
-            let max = 47;
-            if shift < base || shift > max {
-                return Err(OpError::Shift { shift, base, max });
-            }
+            let shift = page_shift_of(k, *page_shift, start, size, pages)?;
             walked(if *noflush {
                 k.vmap_pages_range_noflush(start, end, prot, pages, shift)
             } else {
@@ -197,13 +202,17 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
         Op::LazyResume {} => void(k.lazy_resume()),
         Op::LazyFlush {} => void(k.lazy_flush()),
         Op::BhDisable {} => void(k.bh_disable()),
-        Op::BhEnable {} => void(k.bh_enable()),
+        Op::BhEnable {} => {
+            if k.machine.task(k.current()).bh_count == 0 {
+                return Err(OpError::BottomHalves);
+            }
+            void(k.bh_enable())
+        }
         Op::Sleep {} => void(k.sleep()),
         Op::CondResched {} => void(k.resched_point(Resched::CondResched)),
         Op::MightSleep {} => void(k.resched_point(Resched::MightSleep)),
         Op::Switch { to } => {
-            let task = known_task(k, *to)?;
-            on_this_cpu(k, task)?;
+            let task = free_task(k, *to)?;
             void(k.switch_to(task))
         }
         Op::Migrate { to } => {
@@ -211,6 +220,7 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
             if u64::from(*to) >= cpus {
                 return Err(OpError::Unknown { what: "CPU", index: u64::from(*to), limit: cpus });
             }
+            stays_at_home(k, k.current(), CpuId(*to))?;
             void(k.migrate(CpuId(*to)))
         }
         Op::Fork { mm } => {
@@ -242,13 +252,13 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
             void(k.flush_tlb_kernel_range(start, end))
         }
         Op::PopulateKernel { va, sync } => {
-            let va = canonical(k, *va)?;
-            in_kernel_half(k, va)?;
+            let (va, _) = kernel_range(k, *va, k.geometry().page_size(), false)?;
             void(populate(k, INIT_MM, va, *sync))
         }
         Op::PopulateUser { mm, va } => {
-            let (mm, va) = (known_mm(k, *mm)?, canonical(k, *va)?);
-            if mm == INIT_MM || k.geometry().is_kernel(va) {
+            let mm = known_mm(k, *mm)?;
+            let (va, _) = range_in(k, mm, *va, k.geometry().page_size())?;
+            if mm == INIT_MM {
                 return Err(OpError::Half { va, half: "user" });
             }
             void(populate(k, mm, va, false))
@@ -262,8 +272,14 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
             }
             Ok(ended(result, |kmap| Ending::Address(Some(kmap.va))))
         }
-        Op::KunmapLocal { slot } => match k.watch.slots().take_kmap(*slot) {
-            Some(kmap) => void(k.kunmap_local(kmap)),
+        Op::KunmapLocal { slot } => match k.watch.slots().kmap(*slot) {
+            Some(kmap) => {
+                let done = k.kunmap_local(kmap);
+                if done.is_ok() {
+                    k.watch.slots().forget_kmap(*slot);
+                }
+                void(done)
+            }
             None => Err(OpError::EmptySlot { slot: *slot }),
         },
         Op::Ptdump { running } => {
@@ -343,6 +359,63 @@ fn kernel_range<B: Backend, W: Drive>(
     Ok((va, end))
 }
 
+/// A range of whole pages in the half that the address space is about.
+fn range_in<B: Backend, W: Drive>(
+    k: &mut Kernel<B, W>,
+    mm: MmId,
+    addr: Addr,
+    size: u64,
+) -> Result<(u64, u64), OpError> {
+    if mm == INIT_MM {
+        return kernel_range(k, addr, size, false);
+    }
+    let va = canonical(k, addr)?;
+    let page = k.geometry().page_size();
+    aligned("address", va, page)?;
+    aligned("size", size, page)?;
+    let top = k.geometry().layout.task_size;
+    if size == 0 {
+        return Err(OpError::Range { va, size });
+    }
+    if k.geometry().is_kernel(va) || va > top || size > top - va {
+        return Err(OpError::Half { va, half: "user" });
+    }
+    Ok((va, va + size))
+}
+
+/// The shift of `vmap_pages_range`; 0 is the base page's. Each page of a huge one stands for `1 << shift` bytes, so the
+/// last may reach beyond the pages given.
+fn page_shift_of<B: Backend, W: Drive>(
+    k: &mut Kernel<B, W>,
+    given: u32,
+    start: u64,
+    size: u64,
+    pages: &crate::walk::Pages,
+) -> Result<u32, OpError> {
+    let (base, max) = (k.geometry().page_shift, 47);
+    let shift = if given == 0 { base } else { given };
+    if !B::huge_vmalloc(k) {
+        // Only warned about, and not looked at any more.
+        return Ok(shift);
+    }
+    if shift < base || shift > max {
+        return Err(OpError::Shift { shift, base, max });
+    }
+    if shift > base {
+        let block = 1u64 << shift;
+        kernel_range(k, Addr::Number(start), size.next_multiple_of(block), false)?;
+        let step = 1u64 << (shift - base);
+        let last = (pages.count - 1) & !(step - 1);
+        let from = if pages.list.is_empty() { last } else { 0 };
+        for n in (from..=last).step_by(step as usize) {
+            if let Some(pa) = pages.address(n, k.geometry().page_size()) {
+                physical(k, pa, block)?;
+            }
+        }
+    }
+    Ok(shift)
+}
+
 fn physical<B: Backend, W: Drive>(k: &Kernel<B, W>, pa: u64, size: u64) -> Result<u64, OpError> {
     let bits = k.geometry().pa_bits;
     aligned("physical address", pa, k.geometry().page_size())?;
@@ -351,14 +424,17 @@ fn physical<B: Backend, W: Drive>(k: &Kernel<B, W>, pa: u64, size: u64) -> Resul
 }
 
 fn check_pages<B: Backend, W: Drive>(k: &Kernel<B, W>, pages: &crate::walk::Pages) -> Result<(), OpError> {
+    let page = k.geometry().page_size();
+    if pages.count == 0 {
+        return Err(OpError::NoPages);
+    }
     if pages.list.is_empty() {
-        if pages.step == 0 {
-            return physical(k, pages.start, pages.count.saturating_mul(k.geometry().page_size())).map(|_| ());
-        }
-        for n in [0, pages.count.saturating_sub(1)] {
-            physical(k, pages.start.wrapping_add(n.wrapping_mul(pages.step)), 1)?;
-        }
-        return Ok(());
+        aligned("step", pages.step, page)?;
+        physical(k, pages.start, 1)?;
+        let step = if pages.step == 0 { page } else { pages.step };
+        let beyond = OpError::Physical { pa: pages.start, bits: k.geometry().pa_bits };
+        let last = (pages.count - 1).checked_mul(step).and_then(|n| n.checked_add(pages.start)).ok_or(beyond)?;
+        return physical(k, last, page).map(|_| ());
     }
     if pages.list.len() as u64 != pages.count {
         return Err(OpError::PageCount { count: pages.list.len() as u64, expected: pages.count });
@@ -368,9 +444,15 @@ fn check_pages<B: Backend, W: Drive>(k: &Kernel<B, W>, pages: &crate::walk::Page
 
 fn prot_of<B: Backend, W: Drive>(k: &Kernel<B, W>, prot: &ProtSpec) -> Result<Prot, OpError> {
     match prot {
-        ProtSpec::Bits(bits) => Ok(*bits),
+        ProtSpec::Bits(bits) => fits(k, "protection", *bits),
         ProtSpec::Name(name) => Ok(k.format().prot(name)?),
     }
+}
+
+/// A word of the format's size.
+fn fits<B: Backend, W: Drive>(k: &Kernel<B, W>, what: &'static str, word: u64) -> Result<u64, OpError> {
+    let bits = 8 * u32::from(k.geometry().entry_bytes);
+    if bits < 64 && word >> bits != 0 { Err(OpError::Word { what, word }) } else { Ok(word) }
 }
 
 fn known_mm<B: Backend, W: Drive>(k: &Kernel<B, W>, mm: u16) -> Result<MmId, OpError> {
@@ -392,11 +474,25 @@ fn room(what: &'static str, limit: usize) -> Result<(), OpError> {
     if limit > usize::from(u16::MAX) { Err(OpError::Full { what, limit }) } else { Ok(()) }
 }
 
-fn on_this_cpu<B: Backend, W: Drive>(k: &Kernel<B, W>, task: TaskId) -> Result<(), OpError> {
-    let elsewhere = k.machine.cpus.iter().enumerate().find(|(n, c)| c.current == task && *n != usize::from(k.cpu().0));
-    match elsewhere {
-        Some((cpu, _)) => Err(OpError::Elsewhere { task: task.0, cpu: cpu as u8 }),
-        None => Ok(()),
+/// A task that the executing CPU can switch to: alive, not running on another CPU, and not another CPU's idle task.
+pub(super) fn free_task<B: Backend, W: Drive>(k: &Kernel<B, W>, task: u16) -> Result<TaskId, OpError> {
+    let id = known_task(k, task)?;
+    if k.machine.task(id).dead {
+        return Err(OpError::Dead { task });
+    }
+    let elsewhere = k.machine.cpus.iter().enumerate().find(|(n, c)| c.current == id && *n != usize::from(k.cpu().0));
+    if let Some((cpu, _)) = elsewhere {
+        return Err(OpError::Elsewhere { task, cpu: cpu as u8 });
+    }
+    stays_at_home(k, id, k.cpu())?;
+    Ok(id)
+}
+
+/// An idle task runs on its own CPU only.
+fn stays_at_home<B: Backend, W: Drive>(k: &Kernel<B, W>, task: TaskId, on: CpuId) -> Result<(), OpError> {
+    match k.machine.cpus.iter().position(|c| c.idle == task) {
+        Some(cpu) if cpu != usize::from(on.0) => Err(OpError::Idle { task: task.0, cpu: cpu as u8 }),
+        _ => Ok(()),
     }
 }
 
@@ -409,25 +505,18 @@ fn apply<B: Backend, W: Drive>(
     create: bool,
 ) -> Executed {
     let mm = known_mm(k, mm)?;
-    let va = canonical(k, va)?;
-    let page = k.geometry().page_size();
-    aligned("address", va, page)?;
-    aligned("size", size, page)?;
-    if mm == INIT_MM {
-        in_kernel_half(k, va)?;
-    } else if k.geometry().is_kernel(va) || size > k.geometry().layout.task_size - va.min(k.geometry().layout.task_size)
-    {
-        return Err(OpError::Half { va, half: "user" });
-    }
+    let (va, _) = range_in(k, mm, va, size)?;
     let callback = match callback {
         Some(spec) => {
             let prot = prot_of(k, &spec.prot)?;
-            physical(k, spec.pa, size)?;
+            if spec.kind.maps() {
+                physical(k, spec.pa, size)?;
+            }
             Some(PteFn {
                 kind: spec.kind,
                 pa: spec.pa,
                 prot,
-                set: spec.set,
+                set: fits(k, "set", spec.set)?,
                 clear: spec.clear,
                 fail_at: spec.fail_at,
                 error: spec.error,
@@ -441,12 +530,23 @@ fn apply<B: Backend, W: Drive>(
 
 fn area<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Executed {
     let page = k.geometry().page_size();
-    let check_at = |at: &Option<u64>| at.map_or(Ok(()), |at| aligned("address", at, page));
+    let at = match op {
+        Op::Vmalloc { at, .. }
+        | Op::Vmap { at, .. }
+        | Op::VmMapRam { at, .. }
+        | Op::Ioremap { at, .. }
+        | Op::Area { at, .. } => *at,
+        _ => None,
+    };
+    if let Some(at) = at {
+        kernel_range(k, Addr::Number(at), page, false)?;
+    }
+    let whole_pages = |size: u64| {
+        size.checked_next_multiple_of(page).filter(|size| *size > 0).ok_or(OpError::Range { va: at.unwrap_or(0), size })
+    };
     let (slot, allocated) = match op {
         Op::Vmalloc { slot, size, at, align, huge, pages, prot } => {
-            check_at(at)?;
-            let size =
-                size.checked_next_multiple_of(page).filter(|s| *s > 0).ok_or(OpError::Range { va: 0, size: *size })?;
+            let size = whole_pages(*size)?;
             if *align > 1 && !align.is_power_of_two() {
                 return Err(OpError::Misaligned { what: "align", value: *align, page: align.next_power_of_two() });
             }
@@ -462,33 +562,30 @@ fn area<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Executed {
             (*slot, k.vmalloc(&request))
         }
         Op::Vmap { slot, pages, at, prot } => {
-            check_at(at)?;
             check_pages(k, pages)?;
             let prot = prot_of(k, prot)?;
             (*slot, k.vmap(*at, pages, prot))
         }
         Op::VmMapRam { slot, pages, at } => {
-            check_at(at)?;
             check_pages(k, pages)?;
             (*slot, k.vm_map_ram(*at, pages))
         }
         Op::Ioremap { slot, pa, size, at, prot } => {
-            check_at(at)?;
-            if *size == 0 {
-                return Err(OpError::Range { va: 0, size: 0 });
-            }
-            physical(k, pa & !(page - 1), *size)?;
+            let offset = pa & (page - 1);
+            let empty = OpError::Range { va: *pa, size: *size };
+            let size = size.checked_add(offset).filter(|_| *size > 0).ok_or(empty)?;
+            physical(k, pa - offset, whole_pages(size)?)?;
             let prot = prot.as_ref().map(|p| prot_of(k, p)).transpose()?;
-            (*slot, k.ioremap(*at, *pa, *size, prot))
+            (*slot, k.ioremap(*at, *pa, size - offset, prot))
         }
         Op::Area { slot, size, at, kind } => {
-            check_at(at)?;
+            let size = whole_pages(*size)?;
             let flags = match kind {
                 AreaKind::Map => AreaFlags::Map,
                 AreaKind::Ioremap => AreaFlags::Ioremap,
                 AreaKind::Alloc => AreaFlags::Alloc,
             };
-            (*slot, Ok(k.get_vm_area(*at, *size, flags).map(Some)))
+            (*slot, k.get_vm_area(*at, size, flags))
         }
         _ => return void(Ok(())),
     };
@@ -520,7 +617,8 @@ fn leaf_table<B: Backend, W: Drive>(k: &mut Kernel<B, W>, mm: MmId, va: u64) -> 
 
 fn pte<B: Backend, W: Drive>(k: &mut Kernel<B, W>, mm: u16, va: Addr, step: PteStep, word: u64) -> Executed {
     let mm = known_mm(k, mm)?;
-    let va = canonical(k, va)?;
+    let (va, _) = range_in(k, mm, va, k.geometry().page_size())?;
+    let word = fits(k, "word", word)?;
     let table = leaf_table(k, mm, va).ok_or(OpError::NoTable { va })?;
     let index = k.geometry().index(Level::Pte, va);
     let entry = Entry::new(table.view(), index, va, mm);
@@ -534,6 +632,9 @@ fn pte<B: Backend, W: Drive>(k: &mut Kernel<B, W>, mm: u16, va: Addr, step: PteS
         }
         PteStep::Wrprotect => {
             let run = k.read(entry).and_then(|old| {
+                if !k.format().present(Level::Pte, old) {
+                    return Ok(());
+                }
                 let new = k.format().wrprotect(old);
                 k.set_pte(entry, new, Store::Protect)
             });

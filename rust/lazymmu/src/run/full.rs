@@ -2,13 +2,13 @@
 
 use rustc_hash::FxHashMap;
 
-use super::execute::{OpError, OpResult, execute};
+use super::execute::{OpError, OpResult, execute, free_task};
 use crate::backend::Backend;
 use crate::check::Checker;
 use crate::event::codes::Irq;
 use crate::event::{Counts, Event, Kind, Log};
 use crate::kernel::{Kernel, Watch};
-use crate::machine::{CpuId, KmapSlot, Machine, TaskId};
+use crate::machine::{CpuId, KmapSlot, Machine};
 use crate::scenario::{Injection, IrqKind, Op};
 use crate::stop::{Step, Stop};
 
@@ -35,8 +35,12 @@ impl Slots {
         self.kmaps.insert(slot, kmap);
     }
 
-    pub(super) fn take_kmap(&mut self, slot: u32) -> Option<KmapSlot> {
-        self.kmaps.remove(&slot)
+    pub(super) fn kmap(&self, slot: u32) -> Option<KmapSlot> {
+        self.kmaps.get(&slot).copied()
+    }
+
+    pub(super) fn forget_kmap(&mut self, slot: u32) {
+        self.kmaps.remove(&slot);
     }
 }
 
@@ -45,6 +49,8 @@ pub trait Drive: Watch + Clone {
     fn slots(&mut self) -> &mut Slots;
     /// The user's begin and end postpone something.
     fn scope_batches(&mut self) {}
+    /// From here on events are the operation's own: injections may strike.
+    fn op_begins(&mut self) {}
 }
 
 /// No event is made: operations run at full speed.
@@ -98,9 +104,12 @@ pub struct Full {
     /// Events of this run.
     pub(super) events: u64,
     slots: Slots,
-    /// Injections of the running operation, with their index in the program.
+    /// Injections of the next operation, with their index in the program.
+    next: Vec<(u32, Injection)>,
+    /// Those of the running operation.
     waiting: Vec<(u32, Injection)>,
-    due: Option<usize>,
+    /// Those whose point has just come.
+    due: Vec<(u32, Injection)>,
     /// Own events of the running operation, and how many of each kind.
     own: u32,
     kinds: Vec<u32>,
@@ -120,19 +129,38 @@ impl Full {
         self.checker = Some(checker);
     }
 
-    /// The next operation begins; these interrupt it.
-    pub(super) fn begin_op(&mut self, injections: Vec<(u32, Injection)>) {
-        self.waiting = injections;
+    /// These interrupt the next operation.
+    pub(super) fn plan_injections(&mut self, injections: Vec<(u32, Injection)>) {
+        self.next = injections;
         self.own = 0;
         self.kinds.clear();
-        if self.waiting.iter().any(|(_, i)| i.at.kind.is_some()) {
+        if self.next.iter().any(|(_, i)| i.at.kind.is_some()) {
             self.kinds.resize(256, 0);
         }
     }
 
     /// Injections whose point did not come.
     pub(super) fn end_op(&mut self) -> Vec<u32> {
-        self.waiting.drain(..).map(|(n, _)| n).collect()
+        self.waiting.drain(..).chain(self.next.drain(..)).map(|(n, _)| n).collect()
+    }
+
+    /// An operation could not be carried out: nothing of the run is kept, and whatever was open in it is over.
+    pub(super) fn cut_short(&mut self) {
+        self.next.clear();
+        self.waiting.clear();
+        self.due.clear();
+        self.depth = 0;
+        self.error = None;
+        self.counts = Counts::default();
+        self.events = 0;
+        self.injected.clear();
+        if let Some(log) = &mut self.log {
+            *log = Log::new();
+        }
+        if let Some(checker) = &mut self.checker {
+            checker.take_findings();
+            checker.cut_short();
+        }
     }
 
     fn find_due(&mut self, event: &Event) -> bool {
@@ -146,12 +174,13 @@ impl Full {
             *seen - 1
         };
         let name = event.kind().map_or("", Kind::name);
-        self.due = self.waiting.iter().position(|(_, i)| match (&i.at.event, &i.at.kind) {
+        let is_due = |i: &Injection| match (&i.at.event, &i.at.kind) {
             (Some(at), _) => *at == own,
             (None, Some(kind)) => kind == name && i.at.nth == nth,
             (None, None) => own == 0,
-        });
-        self.due.is_some()
+        };
+        self.due = self.waiting.extract_if(.., |(_, i)| is_due(i)).collect();
+        !self.due.is_empty()
     }
 }
 
@@ -191,15 +220,11 @@ impl Watch for Full {
     }
 
     fn interrupted<B: Backend>(kernel: &mut Kernel<B, Full>) -> Step {
-        while let Some(due) = kernel.watch.due.take() {
-            let (index, injection) = kernel.watch.waiting.remove(due);
+        for (index, injection) in std::mem::take(&mut kernel.watch.due) {
             kernel.watch.depth += 1;
             let done = inject(kernel, index, &injection);
             kernel.watch.depth -= 1;
             done?;
-            // Another injection may wait at the same point.
-            let own = kernel.watch.own - 1;
-            kernel.watch.due = kernel.watch.waiting.iter().position(|(_, i)| i.at.event == Some(own));
         }
         Ok(())
     }
@@ -215,15 +240,23 @@ impl Drive for Full {
             checker.scope_batches();
         }
     }
+
+    fn op_begins(&mut self) {
+        self.waiting = std::mem::take(&mut self.next);
+    }
 }
 
 fn inject<B: Backend>(k: &mut Kernel<B, Full>, index: u32, injection: &Injection) -> Step {
-    let (cpu, task) = (k.cpu(), k.current());
+    let cpu = k.cpu();
     if let Some(other) = injection.cpu {
         k.run_on(CpuId(other));
     }
+    let task = k.current();
     if let Some(next) = injection.task {
-        k.switch_to(TaskId(next))?;
+        match free_task(k, next) {
+            Ok(next) => k.switch_to(next)?,
+            Err(error) => return refused(k, error),
+        }
     }
     let irq = injection.irq.map(irq_of);
     if let Some(irq) = irq {
@@ -242,7 +275,10 @@ fn inject<B: Backend>(k: &mut Kernel<B, Full>, index: u32, injection: &Injection
         (None, _) => {}
     }
     if ended.is_ok() && injection.task.is_some() {
-        k.switch_to(task)?;
+        match free_task(k, task.0) {
+            Ok(task) => k.switch_to(task)?,
+            Err(error) => return refused(k, error),
+        }
     }
     if injection.cpu.is_some() {
         k.run_on(cpu);
@@ -254,14 +290,17 @@ fn inject_op<B: Backend>(k: &mut Kernel<B, Full>, injection: u32, step: u32, op:
     let op_index = k.op;
     let result = match execute(k, op) {
         Ok(result) => result,
-        Err(error) => {
-            k.watch.error.get_or_insert(error);
-            return Err(Stop::Abort);
-        }
+        Err(error) => return refused(k, error),
     };
     let stop = result.stop();
     k.watch.injected.push(Injected { op: op_index, injection, step, result });
     stop.map_or(Ok(()), Err)
+}
+
+/// What an injection asks for makes no sense.
+fn refused<B: Backend>(k: &mut Kernel<B, Full>, error: OpError) -> Step {
+    k.watch.error.get_or_insert(error);
+    Err(Stop::Abort)
 }
 
 pub(super) const fn irq_of(kind: IrqKind) -> Irq {

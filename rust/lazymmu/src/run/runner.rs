@@ -139,13 +139,13 @@ impl<B: Backend, W: Drive> Runner<B, W> {
         {
             return Ok(stopped(k, stop));
         }
+        k.watch.op_begins();
         k.machine.frames.fail_at(step.fail_alloc);
         let range = range_of(k, &step.op);
         if let Err(stop) = k.emit(op_event(Kind::OP, &step.op, range)) {
             return Ok(stopped(k, stop));
         }
         let result = execute(k, &step.op)?;
-        k.machine.frames.fail_at(None);
         if let Some(stop) = result.stop() {
             return Ok(stopped(k, stop));
         }
@@ -154,7 +154,9 @@ impl<B: Backend, W: Drive> Runner<B, W> {
             _ => (0, 0, ModMask::NONE),
         };
         let event = Event::of(Kind::OP_END).change(ret as u64, calls).aux(u32::from(mask.bits()));
-        match k.emit(event) {
+        let ended = k.emit(event);
+        k.machine.frames.fail_at(None);
+        match ended {
             Ok(()) => Ok(result),
             Err(stop) => Ok(stopped(k, stop)),
         }
@@ -163,24 +165,25 @@ impl<B: Backend, W: Drive> Runner<B, W> {
 
 /// What a stop does to the task that ran.
 fn stopped<B: Backend, W: Drive>(k: &mut Kernel<B, W>, stop: Stop) -> OpResult {
-    let task = k.current();
     let ending = match stop {
-        Stop::Bug(code) => {
-            k.machine.task_mut(task).dead = true;
-            Ending::Died(code)
-        }
+        Stop::Bug(code) => Ending::Died(code),
         Stop::Abort => Ending::HookFailed,
         Stop::Suspend => Ending::Suspended,
     };
-    // Interrupts that were being handled die with it.
+    abandon(k);
+    OpResult { ending }
+}
+
+/// An operation stopped in the middle: the interrupts that were being handled are over, and locks are broken.
+fn abandon<B: Backend, W: Drive>(k: &mut Kernel<B, W>) {
     for cpu in &mut k.machine.cpus {
-        if cpu.current == task {
-            cpu.interrupts.clear();
-        }
+        cpu.interrupts.clear();
+    }
+    for task in &mut k.machine.tasks {
+        task.locks = 0;
     }
     k.machine.frames.fail_at(None);
     k.run_on(k.cpu());
-    OpResult { ending }
 }
 
 fn check_injections(machine: &Machine, ops: usize, injections: &[Injection]) -> Result<(), RunError> {
@@ -217,7 +220,7 @@ impl<B: Backend> Runner<B, Full> {
             }
             let index = n as u32;
             let due = injections.iter().enumerate().filter(|(_, i)| i.at.op == index);
-            self.kernel.watch.begin_op(due.map(|(n, i)| (n as u32, i.clone())).collect());
+            self.kernel.watch.plan_injections(due.map(|(n, i)| (n as u32, i.clone())).collect());
             let done = self.step(index, step);
             output.missed.extend(self.kernel.watch.end_op());
             let nested = self.kernel.watch.error.take();
@@ -228,7 +231,11 @@ impl<B: Backend> Runner<B, Full> {
                         break;
                     }
                 }
-                (Err(error), _) | (Ok(_), Some(error)) => return Err(RunError::Op { op: index, error }),
+                (Err(error), _) | (Ok(_), Some(error)) => {
+                    self.kernel.watch.cut_short();
+                    abandon(&mut self.kernel);
+                    return Err(RunError::Op { op: index, error });
+                }
             }
         }
         let watch = &mut self.kernel.watch;
@@ -261,8 +268,13 @@ impl<B: Backend> Runner<B, Quiet> {
                 output.interrupted = true;
                 break;
             }
-            let result = self.step(n as u32, step).map_err(|error| RunError::Op { op: n as u32, error })?;
-            output.results.push(result);
+            match self.step(n as u32, step) {
+                Ok(result) => output.results.push(result),
+                Err(error) => {
+                    abandon(&mut self.kernel);
+                    return Err(RunError::Op { op: n as u32, error });
+                }
+            }
         }
         Ok(output)
     }

@@ -40,6 +40,17 @@ pub enum PteFnKind {
     User,
 }
 
+impl PteFnKind {
+    /// Whether it maps frames from `pa` on.
+    #[must_use]
+    pub const fn maps(self) -> bool {
+        matches!(
+            self,
+            PteFnKind::Set | PteFnKind::PauseSet | PteFnKind::NestedSet | PteFnKind::TrySet | PteFnKind::SetReadBack
+        )
+    }
+}
+
 /// A callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,7 +65,7 @@ pub struct PteFn {
     pub set: u64,
     #[serde(default)]
     pub clear: u64,
-    /// The call, counted from 1, that fails before it does anything; 0: none.
+    /// The call, counted from 1, that does its work and then fails; 0: none.
     #[serde(default)]
     pub fail_at: u64,
     /// What it then returns; 0: -ENOSPC.
@@ -145,7 +156,10 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             if create || !format.none(Level::Pte, self.read(entry)?) {
                 calls += 1;
                 left = left.wrapping_sub(1);
-                ret = if left == 0 && callback.fail_at != 0 { callback.failure() } else { call(self, entry)? };
+                ret = call(self, entry)?;
+                if ret == 0 && left == 0 && callback.fail_at != 0 {
+                    ret = callback.failure();
+                }
                 if ret != 0 {
                     break;
                 }

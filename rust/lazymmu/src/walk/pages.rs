@@ -46,6 +46,17 @@ impl Pages {
         Pages { count: list.len() as u64, start: 0, step: 0, list, null_at: None, invalid_at: None }
     }
 
+    /// Physical address of a page, if it is an ordinary one.
+    #[must_use]
+    pub fn address(&self, index: u64, page_size: u64) -> Option<u64> {
+        let mut supply = self.supply(page_size);
+        supply.next = index;
+        match supply.get() {
+            Page::At(pa) => Some(pa),
+            Page::Null | Page::Invalid => None,
+        }
+    }
+
     /// The array ready for a walk over pages of this size.
     pub(crate) fn supply(&self, page_size: u64) -> Supply<'_> {
         let none = |index: Option<u64>| index.unwrap_or(u64::MAX);

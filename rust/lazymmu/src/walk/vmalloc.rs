@@ -17,8 +17,6 @@ pub enum AllocError {
     Area(#[from] AreaError),
     #[error("no area starts at {start:#x}")]
     NoArea { start: u64 },
-    #[error("out of data pages for {size:#x} bytes")]
-    NoPages { size: u64 },
 }
 
 /// A request for an area. What is not given the model chooses.
@@ -37,9 +35,11 @@ pub struct Allocation {
 }
 
 /// The address of the new area, or `None` if the kernel returns NULL.
-type Allocated = Run<Result<Option<u64>, AllocError>>;
+pub(crate) type Allocated = Run<Result<Option<u64>, AllocError>>;
 
 impl<B: Backend, W: Watch> Kernel<B, W> {
+    /// `alloc_vmap_area`: where there is no room, what waits for its TLB flush is flushed, and it is tried once more.
+    /// `None`: no room. An address that was asked for and is not free is a request that makes no sense.
     fn reserve(
         &mut self,
         at: Option<u64>,
@@ -47,54 +47,64 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         align: u64,
         guard: u64,
         flags: AreaFlags,
-    ) -> Result<VmArea, AreaError> {
-        match at {
-            Some(start) => {
-                let page_shift = self.geometry().page_shift;
-                let area = VmArea { start, size, guard, flags, page_shift };
-                self.machine.areas.reserve(area).map(|()| area)
-            }
-            None => self.machine.areas.allocate(size, align, guard, flags),
+    ) -> Run<Result<Option<VmArea>, AllocError>> {
+        let align = if flags == AreaFlags::Ioremap { self.ioremap_align(size) } else { align };
+        if let Some(start) = at {
+            let page_shift = self.geometry().page_shift;
+            let area = VmArea { start, size, guard, flags, page_shift };
+            return Ok(self.machine.areas.reserve(area).map(|()| Some(area)).map_err(AllocError::from));
         }
+        if let Ok(area) = self.machine.areas.allocate(size, align, guard, flags) {
+            return Ok(Ok(Some(area)));
+        }
+        if !self.machine.areas.any_waits() {
+            return Ok(Ok(None));
+        }
+        self.purge()?;
+        Ok(Ok(self.machine.areas.allocate(size, align, guard, flags).ok()))
     }
 
-    fn page_align(&self, size: u64) -> u64 {
-        size.next_multiple_of(self.geometry().page_size())
+    /// `__get_vm_area_node`: an I/O area is aligned to its size, up to `IOREMAP_MAX_ORDER`.
+    fn ioremap_align(&self, size: u64) -> u64 {
+        let (page, largest) = (self.geometry().page_shift, B::ioremap_max_order(self));
+        let order = size.checked_next_power_of_two().map_or(u64::BITS, u64::trailing_zeros);
+        1 << order.clamp(page, largest)
     }
 
-    /// `get_vm_area`: reserves addresses and maps nothing.
-    pub fn get_vm_area(&mut self, at: Option<u64>, size: u64, flags: AreaFlags) -> Result<u64, AllocError> {
+    /// `get_vm_area`: reserves addresses and maps nothing. `size` is that of whole pages.
+    pub fn get_vm_area(&mut self, at: Option<u64>, size: u64, flags: AreaFlags) -> Allocated {
         let page = self.geometry().page_size();
-        let size = self.page_align(size);
-        Ok(self.reserve(at, size, page, page, flags)?.start)
+        Ok(self.reserve(at, size, page, page, flags)?.map(|area| area.map(|area| area.start)))
     }
 
-    /// `vmalloc`, `vmalloc_huge`: tries huge pages first where allowed, then single ones.
+    /// `vmalloc`, `vmalloc_huge`: tries huge pages first where allowed, then single ones wherever there is room.
     pub fn vmalloc(&mut self, request: &Allocation) -> Allocated {
         let page_shift = self.geometry().page_shift;
         let mut shift = page_shift;
-        if request.huge {
+        if request.huge && B::huge_vmalloc(self) {
             let pmd = Level::Pmd;
             let by_pmd = B::vmap_supported(self, pmd) && request.size >= self.geometry().size(pmd);
             shift = if by_pmd { self.geometry().shift(pmd) } else { B::vmap_pte_supported_shift(self, request.size) };
         }
-        loop {
-            let done = self.vmalloc_once(request, shift)?;
-            if shift == page_shift || matches!(done, Ok(Some(_))) {
-                return Ok(done);
-            }
-            shift = page_shift;
+        let done = self.vmalloc_once(request, request.at, shift)?;
+        if shift == page_shift || matches!(done, Ok(Some(_)) | Err(_)) {
+            return Ok(done);
         }
+        self.vmalloc_once(request, None, page_shift)
     }
 
-    fn vmalloc_once(&mut self, request: &Allocation, shift: u32) -> Allocated {
+    fn vmalloc_once(&mut self, request: &Allocation, at: Option<u64>, shift: u32) -> Allocated {
         let page = self.geometry().page_size();
         let block = 1u64 << shift;
-        let size = request.size.next_multiple_of(block.max(page));
+        let Some(size) = request.size.checked_next_multiple_of(block.max(page)) else { return Ok(Ok(None)) };
+        if request.pages.is_none() && !self.machine.data.has(block, size / block) {
+            return Ok(Ok(None));
+        }
         let align = request.align.max(block);
-        let area = match self.reserve(request.at, size, align, page, AreaFlags::Alloc) {
-            Ok(area) => area,
-            Err(error) => return Ok(Err(error.into())),
+        let area = match self.reserve(at, size, align, page, AreaFlags::Alloc)? {
+            Ok(Some(area)) => area,
+            Ok(None) => return Ok(Ok(None)),
+            Err(error) => return Ok(Err(error)),
         };
         self.machine.areas.set_page_shift(area.start, shift);
         let pages = match &request.pages {
@@ -105,8 +115,8 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                     Pages::list(blocks.iter().flat_map(|b| (0..each).map(move |n| b + n * page)).collect())
                 }
                 None => {
-                    self.machine.areas.release(area.start);
-                    return Ok(Err(AllocError::NoPages { size }));
+                    self.free_unmap_area(area)?;
+                    return Ok(Ok(None));
                 }
             },
         };
@@ -126,9 +136,10 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `vmap`: existing pages at a new address.
     pub fn vmap(&mut self, at: Option<u64>, pages: &Pages, prot: Prot) -> Allocated {
         let page = self.geometry().page_size();
-        let area = match self.reserve(at, pages.count * page, page, page, AreaFlags::Map) {
-            Ok(area) => area,
-            Err(error) => return Ok(Err(error.into())),
+        let area = match self.reserve(at, pages.count * page, page, page, AreaFlags::Map)? {
+            Ok(Some(area)) => area,
+            Ok(None) => return Ok(Ok(None)),
+            Err(error) => return Ok(Err(error)),
         };
         let prot = self.format().pgprot_nx(prot);
         let shift = self.geometry().page_shift;
@@ -143,9 +154,10 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `vm_map_ram`: as vmap, without a guard page.
     pub fn vm_map_ram(&mut self, at: Option<u64>, pages: &Pages) -> Allocated {
         let page = self.geometry().page_size();
-        let area = match self.reserve(at, pages.count * page, page, 0, AreaFlags::Map) {
-            Ok(area) => area,
-            Err(error) => return Ok(Err(error.into())),
+        let area = match self.reserve(at, pages.count * page, page, 0, AreaFlags::Map)? {
+            Ok(Some(area)) => area,
+            Ok(None) => return Ok(Ok(None)),
+            Err(error) => return Ok(Err(error)),
         };
         let (prot, shift) = (self.default_prot(), self.geometry().page_shift);
         let (ret, _) = self.vmap_pages_range(area.start, area.end(), prot, pages, shift)?;
@@ -160,12 +172,11 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     pub fn ioremap(&mut self, at: Option<u64>, pa: u64, size: u64, prot: Option<Prot>) -> Allocated {
         let page = self.geometry().page_size();
         let offset = pa & (page - 1);
-        let size = self.page_align(size + offset);
-        let largest = self.geometry().size(if self.geometry().levels >= 4 { Level::Pud } else { Level::Pmd });
-        let align = size.next_power_of_two().clamp(page, largest);
-        let area = match self.reserve(at, size, align, page, AreaFlags::Ioremap) {
-            Ok(area) => area,
-            Err(error) => return Ok(Err(error.into())),
+        let size = (size + offset).next_multiple_of(page);
+        let area = match self.reserve(at, size, page, page, AreaFlags::Ioremap)? {
+            Ok(Some(area)) => area,
+            Ok(None) => return Ok(Ok(None)),
+            Err(error) => return Ok(Err(error)),
         };
         let prot = prot.unwrap_or_else(|| self.format().prot("PAGE_IOREMAP").unwrap_or_default());
         let (ret, _) = self.ioremap_page_range(area.start, area.end(), pa - offset, prot)?;
@@ -188,10 +199,11 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `free_unmap_vmap_area`, and the purge if too much waits.
     fn free_unmap_area(&mut self, area: VmArea) -> Step {
         let end = area.end() + area.guard;
+        self.machine.areas.unlink(area.start);
         self.emit(crate::event::Event::of(crate::event::Kind::FLUSH_CACHE).range(area.start, end).aux(1))?;
         self.vunmap_range_noflush(area.start, end)?;
         self.machine.data.release(area.start);
-        if self.machine.areas.release(area.start) { self.purge() } else { Ok(()) }
+        if self.machine.areas.release(&area) { self.purge() } else { Ok(()) }
     }
 
     /// `vm_unmap_aliases`: one flush over everything that was freed lazily.

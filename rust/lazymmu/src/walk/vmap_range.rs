@@ -41,10 +41,10 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `ioremap_page_range`: a vmap of an area that was reserved for it.
     pub fn ioremap_page_range(&mut self, addr: u64, end: u64, pa: u64, prot: Prot) -> Walked {
-        let area = self.machine.areas.at(addr).copied();
+        let area = self.machine.areas.find(addr).copied();
         match area {
             Some(area) if area.flags == AreaFlags::Ioremap => {
-                if end != area.end() {
+                if addr != area.start || end != area.end() {
                     self.warn(Warning::IoremapRange, addr)?;
                     return Ok((errno::ERANGE, ModMask::NONE));
                 }

@@ -47,17 +47,17 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// that was always empty: the mask says more than happened.
     fn vunmap_slot(&mut self, entry: Entry<'_>, end: u64, mask: &mut ModMask) -> Step {
         let level = entry.level();
-        let cleared = self.clear_huge(entry)?;
-        let word = self.read(entry)?;
-        if cleared || self.format().bad(level, word) {
+        if self.clear_huge(entry)? {
             *mask |= ModMask::of(level);
-        }
-        if cleared {
             let size = self.geometry().size(level);
             if self.options.partial_unmap_warn && end.wrapping_sub(entry.va) < size {
                 self.warn(Warning::VunmapPartialHuge, entry.va)?;
             }
             return Ok(());
+        }
+        let word = self.read(entry)?;
+        if self.format().bad(level, word) {
+            *mask |= ModMask::of(level);
         }
         if self.none_or_clear_bad(entry)? {
             return Ok(());

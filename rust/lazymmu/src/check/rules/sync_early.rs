@@ -27,7 +27,7 @@ impl Rule for SyncEarly {
         let severity = if laws.fault_repairs { Severity::Contract } else { Severity::Breaks };
         let Some(walk) = scene.track.walk(event) else { return };
         if event.kind == Kind::SYNC_END as u8 {
-            if walk.sync_queued && scene.track.pending().iter().any(|p| p.queued) {
+            if walk.sync_queued && scene.track.queue_waits(event.cpu) {
                 report.add(&H10, severity, event, scene, || {
                     "the copies are still queued when the sync returns: another CPU does not have them".to_owned()
                 });

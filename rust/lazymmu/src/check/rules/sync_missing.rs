@@ -26,7 +26,7 @@ impl Rule for SyncMissing {
         let laws = &scene.track.laws;
         let Some(walk) = scene.track.walk(event) else { return };
         let changed = walk.stored & laws.sync_mask;
-        if !scene.track.outermost(event) || changed.is_empty() || walk.mm != 0 {
+        if !scene.track.outermost_of_init_mm(event) || changed.is_empty() || walk.mm != 0 {
             return;
         }
         let covered = walk.synced.is_some_and(|(start, end)| start <= walk.start && end >= walk.end);
