@@ -153,15 +153,17 @@ impl VmAreas {
         self.lazy_pages > self.lazy_max_pages
     }
 
-    /// The hull of all lazily freed ranges, which become free.
-    pub fn purge(&mut self) -> Option<(u64, u64)> {
-        let start = self.lazy.iter().map(|(s, _)| *s).min()?;
-        let end = self.lazy.iter().map(|(_, e)| *e).max()?;
-        for (s, e) in std::mem::take(&mut self.lazy) {
-            self.give_back(s, e);
-        }
+    /// Takes all ranges that wait for their TLB flush.
+    pub fn take_lazy(&mut self) -> Vec<(u64, u64)> {
         self.lazy_pages = 0;
-        Some((start, end))
+        std::mem::take(&mut self.lazy)
+    }
+
+    /// The ranges were flushed and are free.
+    pub fn flushed(&mut self, ranges: &[(u64, u64)]) {
+        for (start, end) in ranges {
+            self.give_back(*start, *end);
+        }
     }
 
     fn give_back(&mut self, start: u64, end: u64) {
@@ -195,7 +197,9 @@ mod tests {
         areas.release(&unlinked);
         let c = areas.allocate(0x1000, 0x1000, 0x1000, AreaFlags::Alloc).expect("room");
         assert_eq!(c.start, a.start + 0x4000);
-        assert_eq!(areas.purge(), Some((a.start, a.start + 0x2000)));
+        let lazy = areas.take_lazy();
+        assert_eq!(lazy, [(a.start, a.start + 0x2000)]);
+        areas.flushed(&lazy);
         let d = areas.allocate(0x1000, 0x1000, 0x1000, AreaFlags::Alloc).expect("room");
         assert_eq!(d.start, a.start);
     }

@@ -208,9 +208,12 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `vm_unmap_aliases`: one flush over everything that was freed lazily.
     pub fn purge(&mut self) -> Step {
-        match self.machine.areas.purge() {
-            Some((start, end)) => self.flush_tlb_kernel_range(start, end),
-            None => Ok(()),
+        let lazy = self.machine.areas.take_lazy();
+        let hull = lazy.iter().copied().reduce(|(s, e), (start, end)| (s.min(start), e.max(end)));
+        if let Some((start, end)) = hull {
+            self.flush_tlb_kernel_range(start, end)?;
         }
+        self.machine.areas.flushed(&lazy);
+        Ok(())
     }
 }
