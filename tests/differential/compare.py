@@ -67,12 +67,7 @@ class Both:
 def compare(case: Case) -> int:
     """Runs the programs of a case on both; returns the number of operations that ran and were compared."""
     both = Both(case)
-    ran = 0
-    for program in case.programs:
-        now = both.run(program)
-        ran += now
-        if not now:
-            break  # refused at once, or everybody is dead
+    ran = sum(both.run(program) for program in case.programs)
     both.same_state(_addresses(case))
     return ran
 
@@ -85,7 +80,7 @@ def _attempt(machine: Any, program: dict[str, Any]) -> Any:
 
 
 def _told(who: str, ended: Any) -> str:
-    return f"{who} {ended!r} at {ended.op}" if isinstance(ended, Exception) else f"{who} ran it"
+    return f"{who} {ended!r} at {ended.op}" if isinstance(ended, lazymmu.RunError) else f"{who} ran it"
 
 
 def _findings(run: Any) -> list[Any]:

@@ -31,7 +31,7 @@ class Source(Protocol):
 class Seeded:
     """Choices of a seeded generator."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int | str) -> None:
         self._random = random.Random(seed)
 
     def number(self, low: int, high: int) -> int:
@@ -102,9 +102,9 @@ class _Program:
     def __init__(self, source: Source, backend: str, geometry: str) -> None:
         self.source = source
         self.backend = backend
-        self.shape = GEOMETRIES[geometry]
-        self.page = 1 << self.shape["page_shift"]
-        self.sizes = [1 << shift for _, _, shift, _ in self.shape["levels"]]
+        self.shape: dict[str, Any] = GEOMETRIES[geometry]
+        self.page: int = 1 << self.shape["page_shift"]
+        self.sizes: list[int] = [1 << shift for _, _, shift, _ in self.shape["levels"]]
         self.ram = 0x1_0000_0000 if self.shape["long_bits"] == 64 else 0x1000_0000
         self.slots: list[int] = []
         self.kmaps: list[int] = []
@@ -172,7 +172,7 @@ class _Program:
         va = source.choice(self.anchors) + source.number(0, 8) * self.page
         if source.chance(2):
             va += source.choice((1, 8, -self.page, self.shape["vmalloc_end"] - va, -va))
-        return va & (1 << 64) - 1
+        return int(va & (1 << 64) - 1)
 
     def user_va(self) -> int:
         source = self.source
@@ -203,7 +203,7 @@ class _Program:
 
     def pa(self) -> int:
         source = self.source
-        group = max(self.shape["cont_ptes"], 1) * self.page
+        group: int = max(self.shape["cont_ptes"], 1) * self.page
         pa = source.choice((0, self.ram, 0x2000_0000, 0x4000_0000)) + source.choice((0, 1, 16)) * group
         pa += source.number(0, 3) * self.page if source.chance(50) else 0
         return pa + source.choice((1, 1 << 45, 1 << 62)) if source.chance(2) else pa
@@ -266,7 +266,7 @@ class _Program:
         if nested:
             names = [n for n in names if n not in ("irq", "fork", "migrate")]
         name = self.source.choice([n for n in names for _ in range(_WEIGHTS[n])])
-        return {name: getattr(self, f"_{name}", lambda: {})()}
+        return {name: getattr(self, f"_{name}", dict)()}
 
     def _vmap_page_range(self) -> dict[str, Any]:
         return {"va": self.va(), "size": self.size(), "pa": self.pa(), "prot": self.prot()}

@@ -194,8 +194,8 @@ class Kernel(State):
 
     def free_table(self, table: Table) -> None:
         """``pte_free_kernel``, ``pmd_free``."""
-        self.emit(ev.FREE, level=table.level, va=table.base, addr=table.pa, mm=table.mm)
         self.memory.remove(table)
+        self.emit(ev.FREE, level=table.level, va=table.base, addr=table.pa, mm=table.mm)
 
     # What a user may replace ----------------------------------------------------------------------
 

@@ -96,7 +96,7 @@ class X86_64(X86):  # noqa: N801
             if lower is not None:
                 k.free_table(lower)
         if scratch is not None:
-            k.emit(ev.FREE, level=0, addr=scratch)
             k.memory.give(scratch)
+            k.emit(ev.FREE, level=0, addr=scratch)
         k.free_table(table)
         return True

@@ -361,10 +361,11 @@ impl Backend for XenPv {
         }
         // xen_leave_lazy_mmu drains before the mode, or one level of its nesting, ends.
         flush(k, FlushReason::Leave)?;
-        if !before.mmu {
+        let now = k.backend.lazy[cpu];
+        if !now.mmu {
             return k.bug(BugCode::LazyNotActive, 0);
         }
-        let after = match before.nesting {
+        let after = match now.nesting {
             0 => Lazy::default(),
             n => Lazy { mmu: true, nesting: n - 1 },
         };
@@ -415,17 +416,10 @@ impl Backend for XenPv {
     fn switch_out<W: Watch>(k: &mut Kernel<Self, W>, prev: TaskId) -> Step {
         match (k.options.xen_lazy, k.options.lazy_api) {
             (XenLazy::TaskCounts, LazyApi::Counted) => k.switch_pause(prev),
-            (_, LazyApi::Counted) => {
-                if k.backend.lazy[cpu(k)].mmu {
-                    k.arch_leave()
-                } else {
-                    Ok(())
-                }
-            }
-            (_, LazyApi::Plain) => {
+            (_, api) => {
                 if k.backend.lazy[cpu(k)].mmu {
                     k.arch_leave()?;
-                    k.machine.task_mut(prev).flags.updates = true;
+                    k.machine.task_mut(prev).flags.updates |= api == LazyApi::Plain;
                 }
                 // enter_lazy(XEN_LAZY_CPU) insists that no other mode is on.
                 if k.backend.lazy[cpu(k)].mmu { k.bug(BugCode::LazyNested, 0) } else { Ok(()) }

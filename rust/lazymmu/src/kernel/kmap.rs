@@ -75,14 +75,14 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     pub(crate) fn native_kunmap_local(&mut self, slot: KmapSlot) -> Step {
         let task = self.current();
         if slot.slot.is_some() {
-            if self.machine.task(task).kmaps.last() != Some(&slot) {
+            if self.machine.task(task).kmaps.last().is_none_or(|last| last.va != slot.va) {
                 return self.bug(BugCode::KunmapOrder, slot.va);
             }
             self.kmap_clear(slot.va)?;
-            self.machine.task_mut(task).kmaps.pop();
+            let page = self.machine.task_mut(task).kmaps.pop().map_or(slot.page, |last| last.page);
+            return self.emit(Event { va: slot.va, addr: page, ..Event::of(Kind::KUNMAP) });
         }
-        let aux = u32::from(slot.slot.is_none());
-        self.emit(Event { va: slot.va, addr: slot.page, ..Event::of(Kind::KUNMAP).aux(aux) })
+        self.emit(Event { va: slot.va, addr: slot.page, ..Event::of(Kind::KUNMAP).aux(1) })
     }
 
     /// `kmap_local_sched_out`: the task's slots, in the order of mapping, are cleared while it does not run.
