@@ -1,0 +1,167 @@
+"""A walk over a table image, in plain Python: what hardware finds in the words, entry by entry.
+
+The format of the file: ``PTIMG1``, a line of JSON, the pages. What bits mean is from the manuals: Intel SDM vol. 3A 4.3 to
+4.5, Arm ARM D8.3.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+
+class Leaf(NamedTuple):
+    """One leaf entry: first address, memory, level, bytes, word, and what may be done there."""
+
+    va: int
+    pa: int
+    level: int
+    size: int
+    raw: int
+    write: bool
+    execute: bool
+    user: bool
+
+
+class Grants(NamedTuple):
+    """What the entries on the way leave to a leaf."""
+
+    write: bool = True
+    execute_kernel: bool = True
+    execute_user: bool = True
+    user: bool = True
+
+
+class X86:
+    """Present, read/write, user, page size in bits 0, 1, 2, 7; execute disable in bit 63."""
+
+    def __init__(self, header: dict[str, Any], root: dict[str, Any]) -> None:
+        self.narrow = header["entry_bytes"] == 4
+        self.pdpt = 3 if not self.narrow and root["entries"] == 4 else 0
+        self.address = 0xFFFF_F000 if self.narrow else 0x000F_FFFF_FFFF_F000
+
+    def shown(self, word: int) -> bool:
+        """Whether the kernel's dump shows the leaf."""
+        return bool(word & 1)
+
+    def leaf(self, level: int, word: int) -> bool:
+        """At the lowest level always; above where the page size bit is set."""
+        return level == 1 or (level in (2, 3) and level != self.pdpt and bool(word >> 7 & 1))
+
+    def pa(self, word: int, size: int) -> int:
+        """The address field; in large leaves bit 12 is a cache attribute."""
+        return word & self.address & ~(size - 1)
+
+    def below(self, level: int, word: int, above: Grants) -> Grants:
+        """A page-directory-pointer entry of PAE grants nothing and takes nothing."""
+        if level == self.pdpt:
+            return above
+        execute = self.narrow or not word >> 63
+        return Grants(
+            above.write and bool(word >> 1 & 1),
+            above.execute_kernel and execute,
+            above.execute_user and execute,
+            above.user and bool(word >> 2 & 1),
+        )
+
+    def granted(self, word: int, above: Grants) -> tuple[bool, bool, bool]:
+        """Write, execute, user."""
+        own = self.below(1, word, above)
+        return own.write, own.execute_kernel, own.user
+
+    def extend(self, va: int, bits: int, kernel: bool) -> int:  # noqa: ARG002
+        """The highest bit of a 64-bit machine's addresses is repeated."""
+        return va | ((1 << 64) - (1 << bits)) if bits > 32 and va >> (bits - 1) else va
+
+
+class Arm64:
+    """Valid and table in bits 0 and 1; AP in 7:6; PXN and UXN in 53 and 54; in tables APTable 62:61, UXN 60, PXN 59."""
+
+    def __init__(self, header: dict[str, Any], root: dict[str, Any]) -> None:
+        page = header["page_bytes"]
+        self.wide = page == 0x10000
+        self.lpa2 = not self.wide and root["va_bits"] > 48
+        self.field = (1 << (50 if self.lpa2 else 48)) - page
+        self.sections = (2,) if self.wide else (2, 3)
+
+    def shown(self, word: int) -> bool:
+        """The dump shows invalid leaves too."""
+        return word != 0
+
+    def leaf(self, level: int, word: int) -> bool:
+        """A block has the table bit clear, and is only valid at two levels."""
+        return level == 1 or (level in self.sections and word & 3 == 1)
+
+    def pa(self, word: int, size: int) -> int:
+        """Bits above 47 stand elsewhere: 15:12 (64 KiB pages) or 9:8 (52 bits with smaller pages)."""
+        pa = word & self.field
+        if self.wide:
+            pa |= (word >> 12 & 0xF) << 48
+        if self.lpa2:
+            pa |= (word >> 8 & 3) << 50
+        return pa & ~(size - 1)
+
+    def below(self, level: int, word: int, above: Grants) -> Grants:  # noqa: ARG002
+        """Hierarchical permissions."""
+        return Grants(
+            above.write and not word >> 62 & 1,
+            above.execute_kernel and not word >> 59 & 1,
+            above.execute_user and not word >> 60 & 1,
+            above.user and not word >> 61 & 1,
+        )
+
+    def granted(self, word: int, above: Grants) -> tuple[bool, bool, bool]:
+        """Write, execute (by whom the page is for), user."""
+        user = bool(word >> 6 & 1)
+        execute = above.execute_user and not word >> 54 & 1 if user else above.execute_kernel and not word >> 53 & 1
+        return above.write and not word >> 7 & 1, execute, user and above.user
+
+    def extend(self, va: int, bits: int, kernel: bool) -> int:
+        """The kernel has a tree of its own, whose addresses begin with ones."""
+        return va | ((1 << 64) - (1 << bits)) if kernel else va
+
+
+FORMATS = {"x86_64": X86, "i386": X86, "arm64": Arm64}
+
+
+class Image:
+    """A table image that is in order: damaged ones are the core's business."""
+
+    def __init__(self, data: bytes) -> None:
+        magic, line, self.pages = data.split(b"\n", 2)
+        if magic != b"PTIMG1":
+            raise ValueError(f"not a table image: {magic!r}")
+        self.header: dict[str, Any] = json.loads(line)
+        size = self.header["page_bytes"]
+        self.at = {int(pa, 16): n * size for n, pa in enumerate(self.header["pages"])}
+
+    def words(self, pa: int, entries: int) -> tuple[int, ...]:
+        """The words of a table."""
+        size, width = self.header["page_bytes"], self.header["entry_bytes"]
+        start = self.at[pa & ~(size - 1)] + (pa & (size - 1))
+        return struct.unpack_from(f"<{entries}{'Q' if width == 8 else 'I'}", self.pages, start)
+
+    def leaves(self, name: str) -> Iterator[Leaf]:
+        """Every leaf below a root, table by table."""
+        root = self.header["roots"][name]
+        form = FORMATS[self.header["arch"]](self.header, root)
+        per_level = (self.header["entries_per_table"] - 1).bit_length()
+        lowest = (self.header["page_bytes"] - 1).bit_length()
+
+        def walk(pa: int, level: int, entries: int, base: int, above: Grants) -> Iterator[Leaf]:
+            size = 1 << lowest + (level - 1) * per_level
+            for index, word in enumerate(self.words(pa, entries)):
+                va = base + index * size
+                if word == 0:
+                    continue
+                if form.leaf(level, word):
+                    if form.shown(word):
+                        full = form.extend(va, root["va_bits"], name == "kernel")
+                        yield Leaf(full, form.pa(word, size), level, size, word, *form.granted(word, above))
+                elif word & 1:
+                    inner = form.below(level, word, above)
+                    yield from walk(form.pa(word, 0x1000), level - 1, self.header["entries_per_table"], va, inner)
+
+        yield from walk(int(root["pa"], 16), root["levels"], root["entries"], 0, Grants())

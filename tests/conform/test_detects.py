@@ -1,0 +1,95 @@
+"""A comparison that could not fail would be worth nothing: changed recordings are found out."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lazymmu.conform import Report, conform
+from lazymmu.recording import open_recording
+
+from ..recording.places import SMALL
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def changed(tmp_path: Path, source: str, file: str, number: int, change: Change) -> Report:
+    """The report on a recording in which one record is different."""
+    folder = tmp_path / source
+    shutil.copytree(SMALL / source, folder)
+    path = folder / f"{file}.xz"
+    records = [json.loads(line) for line in lzma.decompress(path.read_bytes()).decode().splitlines()]
+    (record,) = (r for r in records if r.get("n") == number)
+    change(record)
+    path.write_bytes(lzma.compress("\n".join(json.dumps(r) for r in records).encode(), preset=0))
+    (report,) = conform(open_recording(folder / ("hwseq.jsonl.xz" if file.startswith("hwseq") else path.name)))
+    return report
+
+
+def set_return(record: dict[str, Any]) -> None:
+    record["ret"] = -12
+
+
+def set_word(record: dict[str, Any]) -> None:
+    record["chg"][0][5] = hex(int(record["chg"][0][5], 16) ^ 1 << 54)
+
+
+def drop_change(record: dict[str, Any]) -> None:
+    del record["chg"][-1]
+
+
+def set_mask(record: dict[str, Any]) -> None:
+    event = next(e for e in record["ev"] if e[0].startswith("ret:"))
+    event[2] = "0x1f"
+
+
+def drop_call(record: dict[str, Any]) -> None:
+    record["ev"] = [e for e in record["ev"] if not e[0].startswith("ret:")]
+
+
+def set_tables(record: dict[str, Any]) -> None:
+    record["alloc"] = {"1": 7}
+
+
+def set_counter(record: dict[str, Any]) -> None:
+    record["steps"][-1][1] = 3
+
+
+def drop_barrier(record: dict[str, Any]) -> None:
+    del record["seq"][-1]
+
+
+def drop_flush(record: dict[str, Any]) -> None:
+    at = max(n for n, e in enumerate(record["ev"]) if e[0] == "xen_mc_flush")
+    del record["ev"][at]
+
+
+A64, XEN = "arm64-7.3.4-4k48", "x86_64-7.3.4-xenpv"
+
+
+@pytest.mark.parametrize(
+    ("source", "file", "number", "change", "what"),
+    [
+        (A64, "ops.jsonl", 4, set_return, "return value"),
+        (A64, "ops.jsonl", 4, set_word, "descriptor"),
+        (A64, "ops.jsonl", 10, drop_change, "descriptor"),
+        (A64, "ops.jsonl", 4, set_mask, "calls"),
+        (A64, "ops.jsonl", 4, drop_call, "calls"),
+        (A64, "ops.jsonl", 4, set_tables, "tables allocated"),
+        (A64, "ops.jsonl", 579, set_counter, "counters after step"),
+        (A64, "hwseq.jsonl", 20, drop_barrier, "instructions"),
+        (XEN, "ops_balanced.jsonl", 443, drop_flush, "hypervisor steps"),
+    ],
+)
+def test_a_changed_record_is_a_difference(
+    tmp_path: Path, source: str, file: str, number: int, change: Change, what: str
+) -> None:
+    report = changed(tmp_path, source, file, number, change)
+    assert not report.ok
+    assert any(d.op == number and d.what.startswith(what) for d in report.differences if not d.reason)

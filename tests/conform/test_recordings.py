@@ -1,0 +1,74 @@
+"""The model does what the recorded kernels did, in every operation of every recording."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lazymmu.conform import Report, conform, reasons
+from lazymmu.recording import open_recording
+
+from ..cli.test_json import lazymmu
+from ..recording.places import RECORDINGS, SMALL, modelled, name
+
+MODELLED = [path for path in RECORDINGS if modelled(path)]
+OTHERS = [path for path in RECORDINGS if not modelled(path)]
+
+
+def unexplained(report: Report) -> list[str]:
+    found = [d for d in report.differences if d.reason is None]
+    return [f"{report.recording} op {d.op} {d.command}: {d.what}: {d.model} / {d.kernel}" for d in found]
+
+
+@pytest.mark.parametrize("path", MODELLED, ids=name)
+def test_every_operation_agrees(path: Path) -> None:
+    for report in conform(open_recording(path)):
+        assert unexplained(report) == []
+        assert report.ok
+        assert report.ops > 300
+        assert report.agree >= report.ops - 15
+        assert report.checked["descriptors"] > 5000
+        assert report.checked["returns"] > 300
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in MODELLED if p.parent == SMALL and (p / "hwseq.jsonl.xz").exists()], ids=name
+)
+def test_the_order_of_instructions_is_compared(path: Path) -> None:
+    (report,) = conform(open_recording(path / "hwseq.jsonl.xz"))
+    assert Path(report.recording).name == "ops_hw.jsonl.xz"
+    assert report.ok
+    assert report.checked["instructions"] > 30_000
+
+
+def test_lazy_scripts_and_the_hypervisor_are_compared() -> None:
+    (report,) = conform(open_recording(SMALL / "x86_64-7.3.4-xenpv" / "ops_balanced.jsonl.xz"))
+    assert report.checked["steps"] > 200
+    assert report.checked["hypervisor steps"] > 10_000
+
+
+def test_every_reason_is_in_the_page() -> None:
+    page = (SMALL.parents[2] / "docs" / "conformance.md").read_text()
+    for reason in reasons.ALL:
+        assert f"`{reason.name}`" in page
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=name)
+def test_a_kernel_without_backend_is_refused(path: Path) -> None:
+    done = lazymmu("conform", str(path))
+    assert done.returncode == 2
+    assert "not modelled" in done.stderr
+
+
+def test_json_of_one_and_of_several() -> None:
+    one, two = str(SMALL / "arm64-7.3.4-4k48" / "ops.jsonl.xz"), str(SMALL / "x86_64-6.12.117-4lvl")
+    value = json.loads(lazymmu("conform", one, "--json").stdout)
+    assert value["recording"] == one
+    assert value["ok"] is True
+    assert value["ops"] == 674
+    assert value["agree"] + value["explained"] == value["ops"]
+    values = json.loads(lazymmu("conform", one, two, "--json").stdout)
+    assert [v["recording"] for v in values] == [one, two]
+    assert {d["reason"] for d in values[1]["differences"]} <= {reason.name for reason in reasons.ALL}
