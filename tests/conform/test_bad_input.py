@@ -100,7 +100,7 @@ def test_info_without_a_key(recording: Path, key: str) -> None:
     info = json.loads((recording / "info.json").read_text())
     del info[key]
     (recording / "info.json").write_text(json.dumps(info))
-    text = [line for line in lines()[:40] if '"cmd": "info"' not in line]
+    text = [line for line in lines()[:40] if json.loads(line)["cmd"] != "info"]
     put(recording, "\n".join(text))
     message = refused("conform", recording)
     assert "info.json" in message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_walk_of_an_address_agrees_with_the_list(path: Path) -> None:
             assert walk.prot == {key: value for key, value in r.prot.items() if key != "valid"}
         else:
             assert walk.pa is None
-    holes = [(a.end, b.va) for a, b in zip(ranges, ranges[1:], strict=False) if a.end < b.va]
+    holes = [(a.end, b.va) for a, b in itertools.pairwise(ranges) if a.end < b.va]
     for start, end in holes[:20]:
         assert image.walk(start, "kernel").pa is None
         assert image.walk(end - 1, "kernel").pa is None

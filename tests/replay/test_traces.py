@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from lazymmu.compare import Configuration, compare, execute
-from lazymmu.errors import RecordingError
 from lazymmu.recording.trace import read_trace
 from lazymmu.replay import workloads
 from lazymmu.replay.moves import Kind
@@ -23,13 +22,16 @@ TRACES = [
 ]
 
 
+def moves(file: Path) -> str:
+    """The walks that a trace begins."""
+    return " ".join(event.name for event in read_trace(file) if event.name.endswith(("_range", "_range_noflush")))
+
+
 @pytest.mark.parametrize("file", TRACES, ids=lambda f: f"{f.parents[2].name}-{f.parent.name}-{f.name}")
 def test_masks_and_returns_are_the_kernels(file: Path) -> None:
-    try:
-        (workload,) = workloads(file)
-    except RecordingError as error:
-        assert "no operations on kernel page tables" in str(error)
-        return
+    if not moves(file):
+        pytest.skip("no operations on kernel page tables in it")
+    (workload,) = workloads(file)
     kernel = workload.kernel
     if not kernel.modelled:
         pytest.skip("backend not modelled")

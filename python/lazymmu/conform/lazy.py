@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from lazymmu.conform.commands import BadCommand, Command, Op, Scene
@@ -35,9 +35,9 @@ class Step(NamedTuple):
     active: int
 
 
-def script(command: Command, scene: Scene) -> list[tuple[str, Op]]:
-    """Letters with their operations."""
-    va, pa, out = command.number(0), command.number(1), []
+def script(command: Command, scene: Scene) -> Iterator[tuple[str, Op]]:
+    """Letters with their operations, each made when those before it have been carried out."""
+    va, pa = command.number(0), command.number(1)
     done = 0
     for letter in command.text(2):
         if letter in SECTIONS:
@@ -49,11 +49,14 @@ def script(command: Command, scene: Scene) -> list[tuple[str, Op]]:
                 op = {"irq": {"kind": "hard", "ops": [op]}}
             done += 1
         elif letter in LAST:
-            op = {"pte": {"va": va + max(done - 1, 0) * scene.page, "step": LAST[letter]}}
+            at = va + max(done - 1, 0) * scene.page
+            op = {"pte": {"va": at, "step": LAST[letter]}}
+            if letter == "w" and scene.read(at) == 0:
+                # The driver stores what it has read without a look, and a queued entry reads as none.
+                op = {"pte": {"va": at, "step": "set", "word": 0}}
         else:
             raise BadCommand(f"unknown letter {letter!r} in {command.text(2)!r}: expected one of {LETTERS}")
-        out.append((letter, op))
-    return out
+        yield letter, op
 
 
 def _word(letter: str, frame: int, scene: Scene) -> dict[str, Any]:

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 class Driver:
     """One callback, for one call of ``apply_to_page_range``: what it does, and how often it was called."""
 
-    def __init__(self, k: Kernel, resolver: Resolver, given: Callback, start: int, size: int) -> None:
+    def __init__(self, k: Kernel, resolver: Resolver, given: Callback, size: int) -> None:
         self.k = k
         self.given = given
-        self.start = start
         self.prot = resolver.prot(given.prot)
         self.bits = resolver.word(given.set)
         if given.kind in MAPPING:
@@ -36,9 +35,9 @@ class Driver:
             return self.given.error or -ENOSPC
         return error
 
-    def page(self, pte: Entry) -> int:
-        """The word that maps the frame for an address."""
-        return self.k.format.page(self.given.pa + (pte.va - self.start), self.prot)
+    def page(self) -> int:
+        """The word that maps the next frame: one for each call, none for an entry that is passed over."""
+        return self.k.format.page(self.given.pa + (self.calls - 1) * self.k.geometry.page_size, self.prot)
 
 
 def _count(driver: Driver, pte: Entry) -> int:  # noqa: ARG001
@@ -46,7 +45,7 @@ def _count(driver: Driver, pte: Entry) -> int:  # noqa: ARG001
 
 
 def _set(driver: Driver, pte: Entry) -> int:
-    driver.k.set_pte(pte, driver.page(pte))
+    driver.k.set_pte(pte, driver.page())
     return 0
 
 
@@ -68,21 +67,21 @@ def _get_and_clear(driver: Driver, pte: Entry) -> int:
 def _pause_set(driver: Driver, pte: Entry) -> int:
     """As KASAN's callbacks do (7.3 facts 47)."""
     lazy.pause(driver.k)
-    driver.k.set_pte(pte, driver.page(pte))
+    driver.k.set_pte(pte, driver.page())
     lazy.resume(driver.k)
     return 0
 
 
 def _nested_set(driver: Driver, pte: Entry) -> int:
     lazy.enable(driver.k)
-    driver.k.set_pte(pte, driver.page(pte))
+    driver.k.set_pte(pte, driver.page())
     lazy.disable(driver.k)
     return 0
 
 
 def _try_set(driver: Driver, pte: Entry) -> int:
     """As the BPF arena does (7.3 facts 21)."""
-    return 0 if driver.k.backend.ptep_try_set(pte, driver.page(pte)) else -EBUSY
+    return 0 if driver.k.backend.ptep_try_set(pte, driver.page()) else -EBUSY
 
 
 def _protect(driver: Driver, pte: Entry) -> int:
@@ -93,7 +92,7 @@ def _protect(driver: Driver, pte: Entry) -> int:
 
 
 def _set_read_back(driver: Driver, pte: Entry) -> int:
-    driver.k.set_pte(pte, driver.page(pte))
+    driver.k.set_pte(pte, driver.page())
     driver.k.read(pte)
     return 0
 

@@ -1,7 +1,7 @@
 """A walk over a table image, in plain Python: what hardware finds in the words, entry by entry.
 
-The format of the file: ``PTIMG1``, a line of JSON, the pages. What bits mean is from the manuals: Intel SDM vol. 3A 4.3 to
-4.5, Arm ARM D8.3.
+The format of the file: ``PTIMG1``, a line of JSON, the pages. What bits mean is from the manuals: Intel SDM
+vol. 3A 4.3 to 4.5, Arm ARM D8.3.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Arm64:
     """Valid and table in bits 0 and 1; AP in 7:6; PXN and UXN in 53 and 54; in tables APTable 62:61, UXN 60, PXN 59."""
 
     def __init__(self, header: dict[str, Any], root: dict[str, Any]) -> None:
-        page = header["page_bytes"]
+        page: int = header["page_bytes"]
         self.wide = page == 0x10000
         self.lpa2 = not self.wide and root["va_bits"] > 48
         self.field = (1 << (50 if self.lpa2 else 48)) - page
@@ -123,7 +123,7 @@ class Arm64:
         return va | ((1 << 64) - (1 << bits)) if kernel else va
 
 
-FORMATS = {"x86_64": X86, "i386": X86, "arm64": Arm64}
+FORMATS: dict[str, type[X86] | type[Arm64]] = {"x86_64": X86, "i386": X86, "arm64": Arm64}
 
 
 class Image:

@@ -139,7 +139,7 @@ class Operations:
         mm = self.resolver.mm(args["mm"])
         start, end = self.resolver.range(args["va"], args["size"], mm)
         given = args["callback"]
-        fn = None if given is None else Driver(self.k, self.resolver, given, start, end - start)
+        fn = None if given is None else Driver(self.k, self.resolver, given, end - start)
         return lambda: apply_to_page_range(self.k, mm, start, end, fn, args["create"])
 
     # Areas ----------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 //! Callbacks of `apply_to_page_range`.
 
+use std::cell::Cell;
+
 use serde::{Deserialize, Serialize};
 
 use super::apply::Application;
@@ -96,10 +98,14 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     ) -> Run<i64> {
         let format = self.format();
         let (pa, prot, first) = (callback.pa, callback.prot, app.start);
-        let word = move |entry: &Entry<'_>| format.pte(pa.wrapping_add(entry.va.wrapping_sub(first)), prot);
+        // Frames follow each other call by call: an entry that is passed over takes none.
+        let skipped = Cell::new(app.skipped);
+        let word = |entry: &Entry<'_>| {
+            format.pte(pa.wrapping_add(entry.va.wrapping_sub(first).wrapping_sub(skipped.get())), prot)
+        };
         let (keep, add) = (!callback.clear, callback.set);
-        let range = (table, start, end);
-        match callback.kind {
+        let range = (table, start, end, &skipped);
+        let ret = match callback.kind {
             PteFnKind::Count => self.over(range, callback, app, |_, _| Ok(0)),
             PteFnKind::Set => self.over(range, callback, app, |k, e| k.set_pte(e, word(&e), Store::Set).map(|()| 0)),
             PteFnKind::Clear => self.over(range, callback, app, |k, e| k.pte_clear(e).map(|()| 0)),
@@ -134,13 +140,15 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             PteFnKind::User => self.over(range, callback, app, |k, e| {
                 if W::HOOKED && k.overridden(Hook::PteFn) { k.call_pte_fn(e) } else { Ok(0) }
             }),
-        }
+        };
+        app.skipped = skipped.get();
+        ret
     }
 
     #[inline(never)]
     fn over(
         &mut self,
-        (table, start, end): (&Table, u64, u64),
+        (table, start, end, skipped): (&Table, u64, u64, &Cell<u64>),
         callback: &PteFn,
         app: &mut Application<'_>,
         mut call: impl FnMut(&mut Self, Entry<'_>) -> Run<i64>,
@@ -163,6 +171,8 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                 if ret != 0 {
                     break;
                 }
+            } else {
+                skipped.set(skipped.get() + page);
             }
         }
         app.calls += calls;
