@@ -111,6 +111,9 @@ class Machine:
             instantiated.
         check: look for hazards and count.
         log: keep every event. With neither check nor log operations run at full speed and only results are kept.
+        log_limit: bytes that the log of a run may take, and the array made of it; None: 2 GiB. Loops are kept as one
+            turn and a count, so that logs are much smaller than the array. A run that needs more ends with a
+            `RunError`.
 
     Raises:
         ConfigError: a name or a number that makes no sense; the message lists what would.
@@ -130,6 +133,7 @@ class Machine:
         hooks: HooksLike = None,
         check: bool = True,
         log: bool = True,
+        log_limit: int | None = None,
     ) -> None:
         placed = None if isinstance(scheme, str) else instance(scheme)
         if placed is not None and not isinstance(placed, Scheme):
@@ -155,9 +159,11 @@ class Machine:
                 _tasks(tasks),
                 mode,
                 (bridge, names) if names else None,
+                log_limit,
             )
         except (OverflowError, TypeError) as error:
-            raise ConfigError(f"cpus {cpus!r}, mms {mms!r}, tasks {tasks!r}, layout {layout!r}: {error}") from error
+            given_numbers = f"cpus {cpus!r}, mms {mms!r}, tasks {tasks!r}, layout {layout!r}, log_limit {log_limit!r}"
+            raise ConfigError(f"{given_numbers}: {error}") from error
 
     @classmethod
     def _of(cls, native: _native.Machine, like: Machine) -> Machine:
@@ -180,7 +186,7 @@ class Machine:
                 for op, injection, step, words in raw.injected
             ],
             missed=raw.missed,
-            events=records(raw.take_events(), EVENT),
+            log=lambda: records(raw.events(), EVENT),
             total=raw.total,
             counts=raw.counts,
             hazards=[Hazard(*row) for row in raw.hazards],
@@ -247,6 +253,7 @@ def run(
     hooks: HooksLike = None,
     check: bool = True,
     log: bool = True,
+    log_limit: int | None = None,
 ) -> Run:
     """Builds the machine that a program asks for, runs the program on it, and forgets the machine.
 
@@ -266,5 +273,6 @@ def run(
         hooks=hooks,
         check=check,
         log=log,
+        log_limit=log_limit,
     )
     return machine.run(parsed)

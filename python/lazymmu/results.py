@@ -159,21 +159,30 @@ class Results(Sequence[Result]):
 
 @dataclass(slots=True)
 class Run:
-    """A run of a program.
-
-    ``events`` is a NumPy structured array (core) or a list of tuples (reference) with the fields `EVENT_FIELDS`.
-    """
+    """A run of a program."""
 
     results: Sequence[Result]
     injected: list[tuple[int, int, int, Result]] = field(default_factory=list)
     """Results of injected operations: interrupted op, injection, step, result."""
     missed: list[int] = field(default_factory=list)
     """Injections whose point did not come."""
-    events: Any = ()
+    log: Any = ()
+    """The events, or a function that makes them when `events` is first asked for."""
     total: int = 0
     """Events that happened, logged or not."""
     counts: dict[str, int] = field(default_factory=dict)
     hazards: Sequence[Hazard] = ()
+
+    @property
+    def events(self) -> Any:
+        """A NumPy structured array (core) or a list of tuples (reference) with the fields `EVENT_FIELDS`.
+
+        The core keeps events in a shorter form and makes the array when it is first asked for. Raises `RunError` if it
+        would be larger than the machine's ``log_limit``.
+        """
+        if callable(self.log):
+            self.log = self.log()
+        return self.log
 
     @property
     def died(self) -> bool:

@@ -213,7 +213,7 @@ class Session:
         before = self.machine.freeze()
         raw = self.machine.run(load_program(list(ops)))
         results = [from_record(r) for r in records(raw.take_results(), RESULT)]
-        return self.since(before, results, records(raw.take_events(), EVENT))
+        return self.since(before, results, records(raw.events(), EVENT))
 
     def since(self, before: _native.Frozen, results: list[Result], events: Records) -> Ran:
         """What has changed since a moment."""

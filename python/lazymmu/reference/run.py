@@ -181,7 +181,7 @@ class Machine:
             results=results,
             injected=self._injected,
             missed=sorted(missed),
-            events=self._log.events,
+            log=self._log.events,
             total=self._log.total,
             counts=dict(self._log.counts),
             hazards=[] if self._checker is None else self._checker.hazards(),

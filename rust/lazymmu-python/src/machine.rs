@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use lazymmu::event::{Counts, Event};
+use lazymmu::event::{Counts, Event, Log};
 use lazymmu::geometry::{Geometry, Layout, Level};
 use lazymmu::kernel::{Overrides, Setup, TaskSetup, Translation};
 use lazymmu::machine::{LazyMmuState, MmId, TaskId};
@@ -38,12 +38,13 @@ enum Prot {
     Name(String),
 }
 
-/// What a run leaves behind. Arrays are handed out once each.
+/// What a run leaves behind. The array of results is handed out once.
 #[pyclass(module = "lazymmu._native")]
 #[derive(Debug)]
 pub(crate) struct RawRun {
     results: Vec<OpResult>,
-    events: Vec<Event>,
+    events: Log,
+    limit: u64,
     output: Output,
 }
 
@@ -54,9 +55,30 @@ impl RawRun {
         arrays::results(py, &std::mem::take(&mut self.results))
     }
 
-    /// Six 64-bit words for each event.
-    fn take_events<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<u64>>> {
-        arrays::events(py, std::mem::take(&mut self.events))
+    /// Six 64-bit words for each event from one index up to another.
+    #[pyo3(signature = (start=0, stop=u64::MAX))]
+    fn events<'py>(&self, py: Python<'py>, start: u64, stop: u64) -> PyResult<Bound<'py, PyArray1<u64>>> {
+        let stop = stop.min(self.events.len());
+        let count = stop.saturating_sub(start);
+        let bytes = count.saturating_mul(size_of::<Event>() as u64);
+        let too_many = || {
+            let limit = self.limit;
+            errors::request(format!(
+                "{count} events take {bytes} bytes as an array, the limit is {limit}: ask for a part of them, or run \
+                 with a greater log_limit"
+            ))
+        };
+        if bytes > self.limit {
+            return Err(too_many());
+        }
+        let log = &self.events;
+        arrays::events(py, py.detach(|| log.to_vec(start, stop)).ok_or_else(too_many)?)
+    }
+
+    /// Bytes that the log of events takes.
+    #[getter]
+    fn log_bytes(&self) -> u64 {
+        self.events.bytes()
     }
 
     #[getter]
@@ -96,6 +118,7 @@ impl RawRun {
 pub(crate) struct Machine {
     runner: Box<dyn AnyRunner>,
     hooks: Option<Arc<PyHooks>>,
+    log_limit: u64,
 }
 
 fn known_mode(mode: &str) -> PyResult<Mode> {
@@ -183,7 +206,7 @@ impl Machine {
 #[pymethods]
 impl Machine {
     #[new]
-    #[pyo3(signature = (backend, scheme, geometry, options, layout, cpus, mms, tasks, mode, hooks))]
+    #[pyo3(signature = (backend, scheme, geometry, options, layout, cpus, mms, tasks, mode, hooks, log_limit=None))]
     #[expect(clippy::too_many_arguments, reason = "the Python class names them")]
     fn new(
         backend: &str,
@@ -196,12 +219,13 @@ impl Machine {
         tasks: Vec<(u16, u8)>,
         mode: &str,
         hooks: Option<(Py<PyAny>, Vec<String>)>,
+        log_limit: Option<u64>,
     ) -> PyResult<Machine> {
         let mode = known_mode(mode)?;
         let base = known_geometry(backend, geometry)?;
         let layout = if layout.is_empty() { None } else { Some(changed_layout(base, &layout)?) };
         let tasks = tasks.into_iter().map(|(mm, cpu)| TaskSetup { mm, cpu }).collect();
-        let spec = Spec { backend, geometry, scheme, options: &options, layout };
+        let spec = Spec { backend, geometry, scheme, options: &options, layout, log_limit, ..Spec::default() };
         let mut runner = run::boot(&spec, &Setup { cpus, mms, tasks }, mode).map_err(errors::config)?;
         let hooks = match hooks {
             Some((object, names)) if mode == Mode::Quiet => {
@@ -212,7 +236,7 @@ impl Machine {
             None => None,
         };
         runner.set_overrides(hooks.clone().map(|h| h as Arc<dyn Overrides>));
-        Ok(Machine { runner, hooks })
+        Ok(Machine { runner, hooks, log_limit: log_limit.unwrap_or(run::LOG_LIMIT) })
     }
 
     /// Runs the program's operations here. Its setup is not looked at: the machine exists.
@@ -237,7 +261,7 @@ impl Machine {
         let mut output = ran.map_err(|error| errors::run(&error))?;
         let results = std::mem::take(&mut output.results);
         let events = std::mem::take(&mut output.events);
-        Ok(RawRun { results, events, output })
+        Ok(RawRun { results, events, limit: self.log_limit, output })
     }
 
     /// What hardware finds at an address: (physical address, level, leaf word), or None.
@@ -423,7 +447,7 @@ impl Machine {
     /// A copy that shares tables until one of both changes them.
     fn snapshot(&mut self) -> Machine {
         let hooks = self.hooks.clone();
-        Machine { runner: self.runner.snapshot(), hooks }
+        Machine { runner: self.runner.snapshot(), hooks, log_limit: self.log_limit }
     }
 
     /// Levels, sizes and address layout.

@@ -141,7 +141,7 @@ fn v9_contiguous_groups() {
     let run = |va: u64, size: u64, pa: u64, max_shift: u32| {
         let op = Op::VmapRangeNoflush { va: Addr::Number(va), size, pa, prot: ProtSpec::default(), max_shift };
         let output = last(&spec, vec![op]);
-        let cont = |e: &&lazymmu::event::Event| e.level == 1 && e.kind == Kind::STORE as u8 && e.new & (1 << 52) != 0;
+        let cont = |e: &lazymmu::event::Event| e.level == 1 && e.kind == Kind::STORE as u8 && e.new & (1 << 52) != 0;
         output.events.iter().filter(cont).count()
     };
     assert_eq!(run(va, 0x1_0000, 0x1_0000, 16), 16);

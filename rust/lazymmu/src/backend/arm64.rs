@@ -33,8 +33,9 @@ pub struct Arm64Backend {
 }
 
 /// `emit_pte_barriers`.
+#[inline(always)]
 fn barrier<W: Watch>(k: &mut Kernel<Arm64Backend, W>) -> Step {
-    k.emit(Event::of(Kind::BAR))
+    k.emit_kind(Kind::BAR)
 }
 
 fn flags<W: Watch>(k: &Kernel<Arm64Backend, W>) -> ThreadFlags {
@@ -42,7 +43,7 @@ fn flags<W: Watch>(k: &Kernel<Arm64Backend, W>) -> ThreadFlags {
 }
 
 /// `__set_pte_complete`: only a valid kernel mapping needs barriers.
-#[inline]
+#[inline(always)]
 fn complete<W: Watch>(k: &mut Kernel<Arm64Backend, W>, word: u64) -> Step {
     match k.barrier() {
         Barrier::Noted => Ok(()),
@@ -198,7 +199,7 @@ impl Backend for Arm64Backend {
         new_root(k)
     }
 
-    #[inline]
+    #[inline(always)]
     fn set_pte<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
         k.store(entry, word, why)?;
         complete(k, word)

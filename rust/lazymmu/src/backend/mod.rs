@@ -51,7 +51,7 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
         k.store(entry, 0, Store::Clear)
     }
     /// `ptep_get_and_clear`.
-    #[inline]
+    #[inline(always)]
     fn ptep_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
         let old = entry.word();
         k.store(entry, 0, Store::GetAndClear)?;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::{Backend, PARTS};
 use crate::geometry::{self, Geometry};
 use crate::kernel::{Config, Setup};
-use crate::run::{AnyRunner, BootError, Mode, build};
+use crate::run::{AnyRunner, BootError, Full, build};
 
 /// A combination of backend, geometry and options that cannot exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +34,7 @@ pub struct Info {
 }
 
 /// How a machine of one backend is built.
-type Boot = fn(&Config, &Setup, Mode) -> Result<Box<dyn AnyRunner>, BootError>;
+type Boot = fn(&Config, &Setup, Option<Full>) -> Result<Box<dyn AnyRunner>, BootError>;
 
 /// A backend that there is.
 #[derive(Clone, Copy, Debug)]

@@ -98,7 +98,7 @@ impl Backend for X86_64 {
         pgd_alloc(k)
     }
 
-    #[inline]
+    #[inline(always)]
     fn set_pte<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
         k.store(entry, word, why)
     }

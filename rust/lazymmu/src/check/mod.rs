@@ -4,6 +4,7 @@
 //! code. What several rules need to know (sections, pending stores, open walks) is tracked once, in [`track`].
 
 mod rules;
+mod settle;
 mod track;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use rules::ALL;
 pub use track::{Laws, OpenWalk, Pending, Section, Track};
 
+use crate::event::cycle::{Stretch, Turning};
 use crate::event::{Event, Kind};
 use crate::geometry::Level;
 use crate::machine::Machine;
@@ -57,6 +59,16 @@ pub trait Rule: CloneRule + fmt::Debug + Send + Sync {
     fn info(&self) -> &'static Info;
     /// The kinds of events it wants to see.
     fn kinds(&self) -> &'static [Kind];
+    /// Whether it judges events of this kind by themselves and by the tracked state, and never looks at the machine: then
+    /// it may see them later.
+    fn defers(&self, _kind: u8) -> bool {
+        false
+    }
+    /// Whether it would find nothing, and keep nothing, in further turns of a cycle of which the tracked state has seen
+    /// some and will not change.
+    fn at_rest(&self, _cycle: &[Turning], _track: &Track) -> bool {
+        false
+    }
     /// Looks at an event that has already been tracked.
     fn see(&mut self, event: &Event, scene: &Scene<'_>, report: &mut Report);
 }
@@ -216,6 +228,36 @@ impl Checker {
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         self.report.findings()
+    }
+
+    fn wanting(&self, event: &Event) -> impl Iterator<Item = &dyn Rule> {
+        self.wanted[usize::from(event.kind)].iter().map(|n| &*self.rules[usize::from(*n)])
+    }
+
+    /// Whether a stretch of this cycle may be handed to [`Checker::see_stretch`] when it is over.
+    #[must_use]
+    pub fn defers(&self, cycle: &[Turning]) -> bool {
+        cycle.iter().map(Turning::event).all(|event| self.wanting(&event).all(|rule| rule.defers(event.kind)))
+    }
+
+    /// Takes note of a stretch of a cycle. What comes of it is what [`Checker::see`] makes of each of its events; turns
+    /// between the first and the last that change nothing are skipped.
+    pub fn see_stretch(&mut self, machine: &Machine, stretch: &Stretch<'_>) {
+        let (cycle, period) = (stretch.cycle, stretch.cycle.len() as u64);
+        let first = period.min(stretch.events);
+        (0..first).for_each(|n| self.see(machine, &stretch.event(n)));
+        let middle = (stretch.events / period).saturating_sub(2) * period;
+        let at_rest = |event: Event| self.wanting(&event).all(|rule| rule.at_rest(cycle, &self.track));
+        let skip = middle > 0
+            && self.track.settled(cycle)
+            && self.track.uniform(stretch)
+            && cycle.iter().map(Turning::event).all(at_rest);
+        let skipped = if skip { middle } else { 0 };
+        if skip {
+            self.track.skip(cycle, skipped);
+            self.index += skipped;
+        }
+        (first + skipped..stretch.events).for_each(|n| self.see(machine, &stretch.event(n)));
     }
 
     /// A user's begin and end postpone something, whatever the backend's own do.

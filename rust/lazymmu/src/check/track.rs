@@ -63,7 +63,7 @@ pub struct Pending {
     /// DSB is done, ISB is not: the storing CPU may still hold the old fault.
     pub dsb_done: bool,
     /// What the next store of the run would map.
-    next: u64,
+    pub(super) next: u64,
     context: u8,
     /// In a real interrupt, not with bottom halves disabled.
     in_irq: bool,
@@ -73,6 +73,18 @@ impl Pending {
     #[must_use]
     pub const fn covers(&self, va: u64) -> bool {
         va >= self.start && va < self.end
+    }
+
+    /// Whether a store is the next one of the run.
+    pub(super) const fn extended_by(&self, event: &Event, queued: bool, in_irq: bool) -> bool {
+        self.next == event.va
+            && self.level == event.level
+            && self.cpu == event.cpu
+            && self.task == event.task
+            && self.context == event.context
+            && self.queued == queued
+            && self.in_irq == in_irq
+            && !self.dsb_done
     }
 
     /// Whether an interrupt stored it.
@@ -128,18 +140,18 @@ impl Section {
 #[derive(Clone, Debug)]
 pub struct Track {
     pub laws: Laws,
-    pending: Vec<Pending>,
-    walks: Vec<OpenWalk>,
+    pub(super) pending: Vec<Pending>,
+    pub(super) walks: Vec<OpenWalk>,
     sections: Vec<Section>,
     /// The last barrier completed something.
     completed: bool,
     kmaps: Vec<u64>,
     /// Addresses of kmap and fixmap slots that were ever used: their stores belong to no walk.
-    windows: Vec<u64>,
+    pub(super) windows: Vec<u64>,
     /// Interrupts being handled, by CPU.
     irqs: Vec<i32>,
     /// Stores in each CPU's queue.
-    queued: Vec<u32>,
+    pub(super) queued: Vec<u32>,
 }
 
 impl Track {
@@ -217,6 +229,11 @@ impl Track {
     #[must_use]
     pub const fn completed_something(&self) -> bool {
         self.completed
+    }
+
+    /// Whether the CPU handles an interrupt.
+    pub(super) fn in_irq(&self, cpu: u8) -> bool {
+        self.irqs.get(usize::from(cpu)).is_some_and(|depth| *depth > 0)
     }
 
     fn irq_depth(&mut self, cpu: u8, change: i32) {
@@ -339,16 +356,9 @@ impl Track {
     fn wait(&mut self, event: &Event, index: u64, queued: bool) {
         let level = Level::from_number(event.level).unwrap_or(Level::Pte);
         let size = self.laws.geometry.size(level);
-        let in_irq = self.irqs.get(usize::from(event.cpu)).is_some_and(|depth| *depth > 0);
+        let in_irq = self.in_irq(event.cpu);
         if let Some(last) = self.pending.last_mut()
-            && last.next == event.va
-            && last.level == event.level
-            && last.cpu == event.cpu
-            && last.task == event.task
-            && last.context == event.context
-            && last.queued == queued
-            && last.in_irq == in_irq
-            && !last.dsb_done
+            && last.extended_by(event, queued, in_irq)
         {
             last.end = event.va.wrapping_add(size);
             last.next = last.end;
@@ -370,11 +380,18 @@ impl Track {
         });
     }
 
-    fn note_store(&mut self, event: &Event) {
-        let walker = !matches!(
+    /// Whether a store is one of the walk's own, of the tables it modifies.
+    pub(super) fn counts_for(walk: &OpenWalk, event: &Event, level: Level) -> bool {
+        let other = matches!(
             Store::from_code(event.aux),
             Some(Store::Sync | Store::Kmap | Store::Fixmap | Store::Drain | Store::ClearBad)
         );
+        // Tables of user address spaces are not tracked.
+        let untracked = event.mm != INIT_MM.0 && level == Level::Pmd && event.aux == Store::Populate as u32;
+        !other && !untracked && walk.mm == event.mm
+    }
+
+    fn note_store(&mut self, event: &Event) {
         if event.aux == Store::Sync as u32 && event.kind == Kind::QUEUE as u8 {
             for walk in self.walks.iter_mut().filter(|w| w.task == event.task && w.context == event.context) {
                 walk.sync_queued = true;
@@ -384,17 +401,14 @@ impl Track {
         {
             self.windows.push(event.va);
         }
-        if !walker || self.walks.is_empty() || (event.level == 1 && self.windows.contains(&event.va)) {
+        if event.level == 1 && self.windows.contains(&event.va) {
             return;
         }
         let Some(level) = Level::from_number(event.level) else { return };
         let bit = ModMask::of(level);
         let gone = self.laws.format.valid(event.old);
         for walk in self.walks.iter_mut().filter(|w| w.task == event.task && w.context == event.context) {
-            // Tables of user address spaces are not tracked.
-            if walk.mm != event.mm
-                || (event.mm != INIT_MM.0 && level == Level::Pmd && event.aux == Store::Populate as u32)
-            {
+            if !Track::counts_for(walk, event, level) {
                 continue;
             }
             walk.stored |= bit;

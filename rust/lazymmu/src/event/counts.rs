@@ -1,6 +1,7 @@
 //! Counts per kind, and the quantities that several kinds share.
 
 use super::codes::{Hypercall, Store, Tlbi};
+use super::cycle::Stretch;
 use super::{Event, Kind};
 
 /// How much of everything happened.
@@ -76,46 +77,65 @@ impl Counts {
         ]
     }
 
+    /// Counts an event.
     #[inline]
     pub fn add(&mut self, event: &Event) {
+        self.add_times(event, 1);
+    }
+
+    /// Counts the events of a cycle.
+    pub fn add_stretch(&mut self, stretch: &Stretch<'_>) {
+        for (n, turning) in stretch.cycle.iter().enumerate() {
+            let event = turning.event();
+            if turning.step_old() == 0 || matches!(event.kind(), Some(Kind::STORE | Kind::QUEUE)) {
+                self.add_times(&event, stretch.times(n));
+            } else {
+                // Of some kinds `old` is what is counted.
+                (0..stretch.times(n)).for_each(|turn| self.add(&turning.after(turn)));
+            }
+        }
+    }
+
+    #[inline]
+    fn add_times(&mut self, event: &Event, times: u64) {
         let Some(kind) = event.kind() else { return };
         match kind {
             Kind::STORE => {
-                self.stores += 1;
+                self.stores += times;
                 if event.aux == Store::Sync as u32 {
-                    self.copied += 1;
+                    self.copied += times;
                 }
             }
             Kind::QUEUE => {
-                self.queued += 1;
+                self.queued += times;
                 if event.aux == Store::Sync as u32 {
-                    self.copied += 1;
+                    self.copied += times;
                 }
             }
-            Kind::FLUSH => self.flushes += 1,
-            Kind::HYPERCALL if event.aux == Hypercall::Emulate as u32 => self.traps += 1,
-            Kind::HYPERCALL => self.hypercalls += 1,
-            Kind::BAR => self.barriers += 1,
-            Kind::DSB => self.dsb += 1,
-            Kind::ISB => self.isb += 1,
+            Kind::FLUSH => self.flushes += times,
+            Kind::HYPERCALL if event.aux == Hypercall::Emulate as u32 => self.traps += times,
+            Kind::HYPERCALL => self.hypercalls += times,
+            Kind::BAR => self.barriers += times,
+            Kind::DSB => self.dsb += times,
+            Kind::ISB => self.isb += times,
             Kind::TLBI => {
-                self.tlbi += event.old;
+                self.tlbi += event.old * times;
                 if matches!(
                     Tlbi::from_code(event.aux),
                     Some(Tlbi::InvlpgAll | Tlbi::Vmalle1is | Tlbi::MmuextAll | Tlbi::Cr3)
                 ) {
-                    self.tlbi_all += 1;
+                    self.tlbi_all += times;
                 }
             }
-            Kind::IPI => self.ipis += u64::from(event.aux),
-            Kind::SYNC => self.syncs += 1,
-            Kind::SYNC_ONE => self.synced += 1,
-            Kind::ALLOC => self.allocs += 1,
-            Kind::FREE => self.frees += 1,
-            Kind::KMAP => self.kmaps += u64::from(event.aux == 0),
-            Kind::ENTER => self.enters += 1,
-            Kind::FAULT => self.repairs += u64::from(event.aux >> 8 != 0),
-            Kind::SWITCH => self.switches += 1,
+            Kind::IPI => self.ipis += u64::from(event.aux) * times,
+            Kind::SYNC => self.syncs += times,
+            Kind::SYNC_ONE => self.synced += times,
+            Kind::ALLOC => self.allocs += times,
+            Kind::FREE => self.frees += times,
+            Kind::KMAP => self.kmaps += u64::from(event.aux == 0) * times,
+            Kind::ENTER => self.enters += times,
+            Kind::FAULT => self.repairs += u64::from(event.aux >> 8 != 0) * times,
+            Kind::SWITCH => self.switches += times,
             _ => {}
         }
     }

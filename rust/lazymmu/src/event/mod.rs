@@ -4,6 +4,7 @@
 
 pub mod codes;
 mod counts;
+pub mod cycle;
 mod log;
 
 use bytemuck::{Pod, Zeroable};

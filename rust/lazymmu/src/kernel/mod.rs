@@ -23,6 +23,7 @@ pub use watch::{Silent, Watch};
 use crate::backend::Backend;
 use crate::descriptor::AnyFormat;
 use crate::event::codes::Context;
+use crate::event::cycle::key;
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::machine::{CpuId, LazyMmuState, Machine, MmId, TaskId, ThreadFlags};
@@ -273,7 +274,9 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     pub(crate) fn refresh(&mut self) {
         let cpu = self.machine.cpu(self.cpu);
         let bh = self.machine.task(cpu.current).bh_count > 0;
-        self.who = Who { cpu: self.cpu.0, context: cpu.context(bh), task: cpu.current.0 };
+        let (context, task) = (cpu.context(bh), cpu.current.0);
+        self.who = Who { cpu: self.cpu.0, context, task };
+        self.watch.turned();
         self.barrier = B::barrier(self);
     }
 
@@ -310,11 +313,6 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         Ok(())
     }
 
-    #[inline]
-    pub(crate) fn emit_kind(&mut self, kind: Kind) -> Step {
-        self.emit(Event::of(kind))
-    }
-
     /// The physical address of an entry.
     #[inline]
     #[must_use]
@@ -337,16 +335,45 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     }
 
     /// A completed store to a table word.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn store(&mut self, entry: Entry<'_>, word: u64, why: crate::event::codes::Store) -> Step {
-        if W::WATCHES {
-            let old = entry.word();
+        if !W::WATCHES {
             entry.set(word);
-            let event = self.about(Kind::STORE, &entry).change(old, word).aux(why as u32);
-            self.emit(event)
-        } else {
-            entry.set(word);
-            Ok(())
+            return Ok(());
         }
+        let old = entry.word();
+        entry.set(word);
+        let at = self.entry_pa(&entry);
+        // An address inside what the entry maps is expected of nobody.
+        let key = key(Kind::STORE as u8, entry.level().number(), entry.mm.0, why as u32);
+        if self.watch.again(key, [entry.va, at, old, word]) {
+            return Ok(());
+        }
+        self.report_store(entry.level(), entry.mm, (entry.va, at), (old, word), why)
+    }
+
+    /// The entry comes in pieces, so that a loop that seldom calls this can keep it in registers.
+    #[cold]
+    #[inline(never)]
+    fn report_store(
+        &mut self,
+        level: Level,
+        mm: MmId,
+        (va, addr): (u64, u64),
+        (old, new): (u64, u64),
+        why: crate::event::codes::Store,
+    ) -> Step {
+        let va = va & !(self.machine.geometry.size(level) - 1);
+        let event = Event::of(Kind::STORE).at(level, va, addr).change(old, new).aux(why as u32);
+        self.emit(Event { mm: mm.0, ..event })
+    }
+
+    /// Reports a micro-step about which there is nothing to say but that it happened.
+    #[inline(always)]
+    pub(crate) fn emit_kind(&mut self, kind: Kind) -> Step {
+        if W::WATCHES && self.watch.again(key(kind as u8, 0, 0, 0), [0; 4]) {
+            return Ok(());
+        }
+        self.emit(Event::of(kind))
     }
 }

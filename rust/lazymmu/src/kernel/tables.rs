@@ -185,7 +185,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     }
 
     /// `set_pte_at` of one entry.
-    #[inline]
+    #[inline(always)]
     pub fn set_pte(&mut self, entry: Entry<'_>, word: u64, why: Store) -> Step {
         if W::HOOKED && self.overridden(super::Hook::SetPte) {
             return self.call_set_pte(entry, word, why);
@@ -203,7 +203,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     }
 
     /// `ptep_get_and_clear`.
-    #[inline]
+    #[inline(always)]
     pub fn ptep_get_and_clear(&mut self, entry: Entry<'_>) -> Run<u64> {
         if W::HOOKED && self.overridden(super::Hook::PtepGetAndClear) {
             return self.call_ptep_get_and_clear(entry);

@@ -21,6 +21,17 @@ pub trait Watch: fmt::Debug + Sized + Send + Sync + 'static {
     /// Takes note of an event; true when the driver wants to act right after it.
     fn event(&mut self, machine: &Machine, event: &Event) -> bool;
 
+    /// Whether an event with this [key](crate::event::cycle::key) and these `va`, `addr`, `old` and `new` is just what the
+    /// watch expects after those before it. If so it is noted, and the driver does not want to act behind it.
+    #[inline]
+    fn again(&mut self, _key: u64, _moving: [u64; 4]) -> bool {
+        false
+    }
+
+    /// Who executes, or which operation runs, may have changed.
+    #[inline]
+    fn turned(&mut self) {}
+
     /// Events so far.
     fn seen(&self) -> u64 {
         0

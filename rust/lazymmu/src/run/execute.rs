@@ -96,6 +96,10 @@ pub enum OpError {
     NoTable { va: u64 },
     #[error("{count} pages are listed, {expected} expected")]
     PageCount { count: u64, expected: u64 },
+    #[error(
+        "the log is full: {events} events take more than {limit} bytes; run with a greater log_limit, or without log"
+    )]
+    LogFull { limit: u64, events: u64 },
     #[error(transparent)]
     Prot(#[from] UnknownProt),
     #[error(transparent)]

@@ -6,6 +6,7 @@ use super::execute::{OpError, OpResult, execute, free_task};
 use crate::backend::Backend;
 use crate::check::Checker;
 use crate::event::codes::Irq;
+use crate::event::cycle::{Cycles, Words};
 use crate::event::{Counts, Event, Kind, Log};
 use crate::kernel::{Kernel, Watch};
 use crate::machine::{CpuId, KmapSlot, Machine};
@@ -50,7 +51,7 @@ pub trait Drive: Watch + Clone {
     /// The user's begin and end postpone something.
     fn scope_batches(&mut self) {}
     /// From here on events are the operation's own: injections may strike.
-    fn op_begins(&mut self) {}
+    fn op_begins(&mut self, _machine: &Machine) {}
 }
 
 /// No event is made: operations run at full speed.
@@ -101,8 +102,15 @@ pub struct Full {
     pub(super) log: Option<Log>,
     pub(super) counts: Counts,
     pub(super) checker: Option<Checker>,
-    /// Events of this run.
-    pub(super) events: u64,
+    /// Events of this run, without those of a resting cycle.
+    events: u64,
+    /// Bytes that the log may take.
+    limit: u64,
+    cycles: Cycles,
+    /// No cycle is ever begun.
+    one_by_one: bool,
+    /// Neither checker nor driver needs to see the events of the open cycle one by one.
+    resting: bool,
     slots: Slots,
     /// Injections of the next operation, with their index in the program.
     next: Vec<(u32, Injection)>,
@@ -121,8 +129,8 @@ pub struct Full {
 
 impl Full {
     #[must_use]
-    pub fn new(log: bool) -> Full {
-        Full { log: log.then(Log::new), ..Full::default() }
+    pub fn new(log: bool, limit: u64, one_by_one: bool) -> Full {
+        Full { log: log.then(Log::new), limit, one_by_one, ..Full::default() }
     }
 
     pub(super) fn check(&mut self, checker: Checker) {
@@ -130,7 +138,8 @@ impl Full {
     }
 
     /// These interrupt the next operation.
-    pub(super) fn plan_injections(&mut self, injections: Vec<(u32, Injection)>) {
+    pub(super) fn plan_injections(&mut self, machine: &Machine, injections: Vec<(u32, Injection)>) {
+        self.settle(machine);
         self.next = injections;
         self.own = 0;
         self.kinds.clear();
@@ -145,7 +154,8 @@ impl Full {
     }
 
     /// An operation could not be carried out: nothing of the run is kept, and whatever was open in it is over.
-    pub(super) fn cut_short(&mut self) {
+    pub(super) fn cut_short(&mut self, machine: &Machine) {
+        self.settle(machine);
         self.next.clear();
         self.waiting.clear();
         self.due.clear();
@@ -161,6 +171,68 @@ impl Full {
             checker.take_findings();
             checker.cut_short();
         }
+    }
+
+    /// The next run counts from 0.
+    pub(super) fn forget(&mut self) {
+        self.events = 0;
+    }
+
+    /// Counts, logs and checks what the open cycle has kept back.
+    pub(super) fn settle(&mut self, machine: &Machine) {
+        if !self.cycles.is_open() {
+            return;
+        }
+        let stretch = self.cycles.stretch();
+        if let Some(log) = &mut self.log {
+            log.push_stretch(&stretch);
+        }
+        if self.resting && stretch.events > 0 {
+            self.events += stretch.events;
+            self.counts.add_stretch(&stretch);
+            if let Some(checker) = &mut self.checker {
+                checker.see_stretch(machine, &stretch);
+            }
+        }
+        self.resting = false;
+        self.cycles.close();
+    }
+
+    /// An event that was not noted with the resting cycle. True when the driver wants to act.
+    #[inline(never)]
+    fn single(&mut self, machine: &Machine, event: &Event) -> bool {
+        let words = Words::from(event);
+        let expected = self.cycles.expected(&words);
+        if !expected {
+            self.settle(machine);
+            if let Some(log) = &mut self.log {
+                log.push(*event);
+            }
+        } else if self.resting {
+            return false;
+        }
+        self.events += 1;
+        self.counts.add(event);
+        if let Some(checker) = &mut self.checker {
+            checker.see(machine, event);
+        }
+        if !expected && !self.one_by_one && self.cycles.note(&words) {
+            let at_rest = self.checker.as_ref().is_none_or(|checker| checker.defers(self.cycles.cycle()));
+            self.resting = at_rest && self.waiting.is_empty();
+            if self.resting {
+                self.cycles.ease();
+            }
+        }
+        if let Some(log) = &self.log
+            && log.bytes() > self.limit
+        {
+            self.error.get_or_insert(OpError::LogFull { limit: self.limit, events: log.len() });
+            return true;
+        }
+        if self.waiting.is_empty() || self.depth > 0 {
+            return false;
+        }
+        self.find_due(event)
     }
 
     fn find_due(&mut self, event: &Event) -> bool {
@@ -194,25 +266,20 @@ impl Watch for Full {
 
     #[inline]
     fn event(&mut self, machine: &Machine, event: &Event) -> bool {
-        if !self.armed {
-            return false;
-        }
-        self.events += 1;
-        self.counts.add(event);
-        if let Some(log) = &mut self.log {
-            log.push(*event);
-        }
-        if let Some(checker) = &mut self.checker {
-            checker.see(machine, event);
-        }
-        if self.waiting.is_empty() || self.depth > 0 {
-            return false;
-        }
-        self.find_due(event)
+        self.armed && self.single(machine, event)
+    }
+
+    #[inline(always)]
+    fn again(&mut self, key: u64, moving: [u64; 4]) -> bool {
+        self.cycles.again(key, moving)
+    }
+
+    fn turned(&mut self) {
+        self.cycles.tighten();
     }
 
     fn seen(&self) -> u64 {
-        self.events
+        self.events + if self.resting { self.cycles.came() } else { 0 }
     }
 
     fn hollow(&mut self) -> Full {
@@ -220,6 +287,9 @@ impl Watch for Full {
     }
 
     fn interrupted<B: Backend>(kernel: &mut Kernel<B, Full>) -> Step {
+        if kernel.watch.error.is_some() {
+            return Err(Stop::Abort);
+        }
         for (index, injection) in std::mem::take(&mut kernel.watch.due) {
             kernel.watch.depth += 1;
             let done = inject(kernel, index, &injection);
@@ -241,7 +311,8 @@ impl Drive for Full {
         }
     }
 
-    fn op_begins(&mut self) {
+    fn op_begins(&mut self, machine: &Machine) {
+        self.settle(machine);
         self.waiting = std::mem::take(&mut self.next);
     }
 }

@@ -8,5 +8,6 @@ pub use execute::{Ending, OpError, OpResult};
 pub use full::{Full, Injected, Quiet};
 pub(crate) use runner::build;
 pub use runner::{
-    AnyRunner, BootError, GoOn, Mode, Output, ProgramRunError, RunError, Runner, Spec, boot, op_name, run_program,
+    AnyRunner, BootError, GoOn, LOG_LIMIT, Mode, Output, ProgramRunError, RunError, Runner, Spec, boot, op_name,
+    run_program,
 };

@@ -7,9 +7,9 @@ use super::full::{Drive, Full, Injected, Quiet};
 use crate::backend::{self, Backend, BackendError};
 use crate::check::{Checker, Finding};
 use crate::descriptor::{AnyFormat, Format, UnknownProt};
-use crate::event::{Counts, Event, Kind};
+use crate::event::{Counts, Event, Kind, Log};
 use crate::geometry::Layout;
-use crate::kernel::{Config, Hook, Kernel, Overrides, Setup, Translation, Translations};
+use crate::kernel::{Config, Hook, Kernel, Overrides, Setup, Translation, Translations, Watch};
 use crate::machine::{LazyMmuState, Machine, MmId, TaskId};
 use crate::memory::TableId;
 use crate::modmask::ModMask;
@@ -67,7 +67,7 @@ pub struct Output {
     pub injected: Vec<Injected>,
     /// Injections whose point never came.
     pub missed: Vec<u32>,
-    pub events: Vec<Event>,
+    pub events: Log,
     /// The caller wanted no more: operations behind the last result did not run.
     pub interrupted: bool,
     /// Events that happened, logged or not.
@@ -139,7 +139,7 @@ impl<B: Backend, W: Drive> Runner<B, W> {
         {
             return Ok(stopped(k, stop));
         }
-        k.watch.op_begins();
+        k.watch.op_begins(&k.machine);
         k.machine.frames.fail_at(step.fail_alloc);
         let range = range_of(k, &step.op);
         if let Err(stop) = k.emit(op_event(Kind::OP, &step.op, range)) {
@@ -220,7 +220,8 @@ impl<B: Backend> Runner<B, Full> {
             }
             let index = n as u32;
             let due = injections.iter().enumerate().filter(|(_, i)| i.at.op == index);
-            self.kernel.watch.plan_injections(due.map(|(n, i)| (n as u32, i.clone())).collect());
+            let k = &mut self.kernel;
+            k.watch.plan_injections(&k.machine, due.map(|(n, i)| (n as u32, i.clone())).collect());
             let done = self.step(index, step);
             output.missed.extend(self.kernel.watch.end_op());
             let nested = self.kernel.watch.error.take();
@@ -232,23 +233,31 @@ impl<B: Backend> Runner<B, Full> {
                     }
                 }
                 (Err(error), _) | (Ok(_), Some(error)) => {
-                    self.kernel.watch.cut_short();
+                    let k = &mut self.kernel;
+                    k.watch.cut_short(&k.machine);
                     abandon(&mut self.kernel);
                     return Err(RunError::Op { op: index, error });
                 }
             }
         }
+        self.take(&mut output);
+        Ok(output)
+    }
+
+    /// Takes what the watch has gathered.
+    fn take(&mut self, output: &mut Output) {
         let watch = &mut self.kernel.watch;
+        watch.settle(&self.kernel.machine);
+        output.total = watch.seen();
         output.injected = std::mem::take(&mut watch.injected);
         output.counts = std::mem::take(&mut watch.counts);
-        output.total = std::mem::take(&mut watch.events);
+        watch.forget();
         if let Some(log) = &mut watch.log {
-            output.events = std::mem::take(log).into_events();
+            output.events = std::mem::take(log);
         }
         if let Some(checker) = &mut watch.checker {
             output.findings = checker.take_findings();
         }
-        Ok(output)
     }
 }
 
@@ -373,6 +382,9 @@ macro_rules! any_runner {
 any_runner!(Full, run_full);
 any_runner!(Quiet, run_quiet);
 
+/// Bytes that the log of a run may take, unless somebody wants more.
+pub const LOG_LIMIT: u64 = 2 << 30;
+
 /// Which machine to build.
 #[derive(Clone, Debug, Default)]
 pub struct Spec<'a> {
@@ -383,6 +395,10 @@ pub struct Spec<'a> {
     pub options: &'a [(String, String)],
     /// Replaces parts of the geometry's address layout.
     pub layout: Option<Layout>,
+    /// Bytes that the log of a run may take; `None`: [`LOG_LIMIT`].
+    pub log_limit: Option<u64>,
+    /// Every event is logged and checked by itself. Slower, with the same results: tests compare both ways.
+    pub one_by_one: bool,
 }
 
 /// Builds a machine.
@@ -405,7 +421,8 @@ pub fn boot(spec: &Spec<'_>, setup: &Setup, mode: Mode) -> Result<Box<dyn AnyRun
         return Err(BootError::Limit { what: "table_frames (low memory ends at highmem_frames)", value, low: 0, high });
     }
     let config = Config { geometry, scheme, options };
-    (registration.boot)(&config, setup, mode)
+    let full = || Full::new(mode == Mode::Logged, spec.log_limit.unwrap_or(LOG_LIMIT), spec.one_by_one);
+    (registration.boot)(&config, setup, (mode != Mode::Quiet).then(full))
 }
 
 fn check_setup(setup: &Setup) -> Result<(), BootError> {
@@ -426,15 +443,18 @@ fn check_setup(setup: &Setup) -> Result<(), BootError> {
     Ok(())
 }
 
-/// Builds a machine of this backend.
-pub(crate) fn build<B: Backend>(config: &Config, setup: &Setup, mode: Mode) -> Result<Box<dyn AnyRunner>, BootError> {
+/// Builds a machine of this backend. Without a watch, nothing but results is kept.
+pub(crate) fn build<B: Backend>(
+    config: &Config,
+    setup: &Setup,
+    watch: Option<Full>,
+) -> Result<Box<dyn AnyRunner>, BootError> {
     let backend = B::new(&config.geometry, &config.options, usize::from(setup.cpus));
-    if mode == Mode::Quiet {
+    let Some(watch) = watch else {
         let kernel = Kernel::boot(config, setup, backend, Quiet::default()).map_err(BootError::Stopped)?;
         return Ok(Box::new(Runner { kernel }));
-    }
-    let mut kernel =
-        Kernel::boot(config, setup, backend, Full::new(mode == Mode::Logged)).map_err(BootError::Stopped)?;
+    };
+    let mut kernel = Kernel::boot(config, setup, backend, watch).map_err(BootError::Stopped)?;
     let laws = B::laws(&kernel);
     kernel.watch.check(Checker::new(laws));
     Ok(Box::new(Runner { kernel }))

@@ -1,6 +1,7 @@
 //! H38: work that nothing required.
 
-use crate::check::{Info, Report, Rule, Scene, Severity};
+use crate::check::{Info, Report, Rule, Scene, Severity, Track};
+use crate::event::cycle::Turning;
 use crate::event::{Event, Kind};
 
 static H38: Info = Info {
@@ -20,6 +21,15 @@ impl Rule for Superfluous {
 
     fn kinds(&self) -> &'static [Kind] {
         &[Kind::BAR, Kind::SYNC]
+    }
+
+    fn defers(&self, _kind: u8) -> bool {
+        true
+    }
+
+    /// In a settled cycle each barrier completes a store.
+    fn at_rest(&self, cycle: &[Turning], track: &Track) -> bool {
+        track.completed_something() && cycle.iter().all(|turning| turning.event().kind != Kind::SYNC as u8)
     }
 
     fn see(&mut self, event: &Event, scene: &Scene<'_>, report: &mut Report) {
