@@ -28,8 +28,6 @@ pub(super) struct Application<'a> {
     /// First address: callbacks that set consecutive frames count from here.
     pub(super) start: u64,
     pub(super) calls: u64,
-    /// Bytes of entries passed over without a call.
-    pub(super) skipped: u64,
 }
 
 impl<B: Backend, W: Watch> Kernel<B, W> {
@@ -47,7 +45,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             self.warn(Warning::ApplyEmpty, addr)?;
             return Ok(ApplyResult { ret: errno::EINVAL, mask: ModMask::NONE, calls: 0 });
         }
-        let mut application = Application { mm, callback, create, start: addr, calls: 0, skipped: 0 };
+        let mut application = Application { mm, callback, create, start: addr, calls: 0 };
         let walk = Self::walk_of(Site::ApplyToPageRange, mm, addr, end);
         let (ret, mask) = self.walked(walk, |k, mask| {
             k.each_root_slot(mm, addr, end, mask, |k, entry, next, mask| {

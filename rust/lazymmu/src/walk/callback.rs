@@ -99,13 +99,14 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let format = self.format();
         let (pa, prot, first) = (callback.pa, callback.prot, app.start);
         // Frames follow each other call by call: an entry that is passed over takes none.
-        let skipped = Cell::new(app.skipped);
+        let called = app.calls * self.geometry().page_size();
+        let skipped = Cell::new(start.wrapping_sub(first).wrapping_sub(called));
         let word = |entry: &Entry<'_>| {
             format.pte(pa.wrapping_add(entry.va.wrapping_sub(first).wrapping_sub(skipped.get())), prot)
         };
         let (keep, add) = (!callback.clear, callback.set);
         let range = (table, start, end, &skipped);
-        let ret = match callback.kind {
+        match callback.kind {
             PteFnKind::Count => self.over(range, callback, app, |_, _| Ok(0)),
             PteFnKind::Set => self.over(range, callback, app, |k, e| k.set_pte(e, word(&e), Store::Set).map(|()| 0)),
             PteFnKind::Clear => self.over(range, callback, app, |k, e| k.pte_clear(e).map(|()| 0)),
@@ -140,9 +141,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             PteFnKind::User => self.over(range, callback, app, |k, e| {
                 if W::HOOKED && k.overridden(Hook::PteFn) { k.call_pte_fn(e) } else { Ok(0) }
             }),
-        };
-        app.skipped = skipped.get();
-        ret
+        }
     }
 
     #[inline(never)]
