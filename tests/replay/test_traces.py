@@ -76,6 +76,24 @@ def test_what_is_an_operation_of_its_own() -> None:
     assert kinds.count(Kind.UNMAP) == 47
 
 
+@pytest.mark.parametrize("file", sorted(SMALL.glob("*/ops.jsonl.xz")), ids=lambda f: f.parent.name)
+def test_commands_of_a_driver(file: Path) -> None:
+    (workload,) = workloads(file)
+    kernel = workload.kernel
+    outcome = execute(workload, Configuration(kernel.backend, kernel.geometry, kernel.scheme))
+    assert list(outcome.failures) == []
+    failing = [move for move in workload.read.moves if move.ret]
+    assert failing
+    failing[0].ret = 0
+    again = execute(workload, Configuration(kernel.backend, kernel.geometry, kernel.scheme))
+    assert len(again.failures) == 1
+
+
+def test_a_directory_without_traces_has_commands() -> None:
+    names = [workload.name for workload in workloads(SMALL / "x86_64-7.3.4-xenpv")]
+    assert names == ["x86_64-7.3.4-xenpv/ops", "x86_64-7.3.4-xenpv/ops_balanced"]
+
+
 def test_perf_script_lines(tmp_path: Path) -> None:
     file = tmp_path / "trace_x.txt"
     file.write_text(

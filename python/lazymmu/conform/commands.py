@@ -299,7 +299,7 @@ def _setmem(c: Command, s: Scene) -> list[Op]:
     # 6.12 changes the linear alias of the whole area, 7.x that of the range.
     aliases = frames if s.kernel.release < (7, 0) else frames[first : first + count]
     ops: list[Op] = []
-    if c.text(1) in ("ro", "rw"):
+    if c.text(1) in ("ro", "rw") and s.kernel.rodata_full:
         for pa in aliases:
             ops += [*_set_bits(s, s.linear(pa), 1, masks), _flush(s.linear(pa), s.page)]
     return [*ops, {"purge": {}}, *_set_bits(s, va, count, masks), _flush(va, count * s.page)]
@@ -336,6 +336,9 @@ def linear_frames(c: Command, s: Scene) -> list[int]:
 def _setdirect(c: Command, s: Scene) -> list[Op]:
     if s.kernel.backend != "arm64":
         raise NotModelled
+    if not s.kernel.rodata_full:
+        # can_set_direct_map: the linear map may have large pages.
+        return [{"nop": {}}]
     set_, clear = _valid_masks(s, valid=c.text(2) == "default")
     if c.text(2) == "default":
         set_, clear = set_ | WRITE, clear | READ_ONLY

@@ -86,6 +86,8 @@ class _File:
         self.compared = calls.probed(self._probes())
         self.sequences = _sequences(recording, path)
         self.sequence_file = recording.find("hwseq.jsonl")
+        if any(_uses_range_tlbi(items) for _, items in self.sequences.values()):
+            self.kernel = replace(self.kernel, found={"arm64_range_tlbi": True})
         tables, roots = self._tables()
         try:
             self.session = Session(self.kernel, cpus=1, mms=roots, tables=tables)
@@ -431,6 +433,15 @@ def _main(ran: Ran, command: Command) -> Result:
         return ran.results[0]
     failed = next((r for r in ran.results if r.ending == "returned" and r.ret), None)
     return failed or ran.results[-1]
+
+
+def _uses_range_tlbi(items: Iterable[Any]) -> bool:
+    """FEAT_TLBIRANGE: ``info.json`` does not tell, the instructions do."""
+    for item in items:
+        inner = item.get("seq", []) if isinstance(item, Mapping) else [item]
+        if any(isinstance(i, list) and i and str(i[0]).startswith("tlbi rva") for i in inner):
+            return True
+    return False
 
 
 def _without_purge(events: Records) -> Records:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -45,6 +45,8 @@ class Kernel:
     info: Mapping[str, Any]
     config: frozenset[str]
     command_line: str
+    found: Mapping[str, str | bool] = field(default_factory=dict)
+    """Options that other parts of the recording tell."""
 
     def number(self, key: str) -> int:
         """A number of ``info.json``."""
@@ -136,10 +138,12 @@ class Kernel:
     def options(self) -> dict[str, str | bool]:
         """What this build and this machine have that the scheme's defaults have not."""
         has = self.config.__contains__
-        out: dict[str, str | bool] = {}
+        out: dict[str, str | bool] = dict(self.found)
         if self.config:
             out["hugetlb"] = has("CONFIG_HUGETLB_PAGE")
         if self.backend == "arm64":
+            if "nohugeiomap" in self.command_line.split():
+                out["huge_vmap"] = False
             if self.config and self.release < (6, 18):
                 out["arm64_block_vmap"] = not has("CONFIG_PTDUMP_DEBUGFS")
             return out
@@ -153,6 +157,14 @@ class Kernel:
         if self.config:
             out["highpte"] = has("CONFIG_HIGHPTE")
         return out
+
+    @cached_property
+    def rodata_full(self) -> bool:
+        """Protections of vmalloc memory reach its linear alias (arm64): the build's default, or ``rodata=full``."""
+        chosen = [word.partition("=")[2] for word in self.command_line.split() if word.startswith("rodata=")]
+        if chosen:
+            return chosen[-1] == "full"
+        return not self.config or "CONFIG_RODATA_FULL_DEFAULT_ENABLED" in self.config
 
     @cached_property
     def layout(self) -> dict[str, int]:

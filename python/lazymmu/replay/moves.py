@@ -36,6 +36,8 @@ class Move:
     shift: int = 0
     create: bool = True
     fn: str = ""
+    fail_at: int = 0
+    hole: int | None = None
     mask: int | None = None
     ret: int | None = None
     visited: list[int] = field(default_factory=list)

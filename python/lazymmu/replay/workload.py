@@ -13,6 +13,7 @@ from lazymmu.compare.workload import Configuration, Outcome, Prepared
 from lazymmu.machine import Machine
 from lazymmu.recording.kernel import Kernel
 from lazymmu.replay.moves import Kind, Move
+from lazymmu.replay.operations import read_operations
 from lazymmu.replay.place import Placement
 from lazymmu.replay.read import Levels, Reader, tables_before
 from lazymmu.results import Run
@@ -41,22 +42,24 @@ class TraceWorkload:
     @property
     def name(self) -> str:
         """Directory and file."""
-        return f"{self.path.parent.name}/{self.path.name.removesuffix('.xz').removesuffix('.txt')}"
+        return f"{self.path.parent.name}/{self.path.name.partition('.')[0]}"
 
     @property
     def about(self) -> str:
         """How much it is."""
-        moves = self.read.moves
-        return (
-            f"{len(moves)} operations from {self.read.lines} events recorded on Linux {self.kernel.info.get('release')}"
-        )
+        source = f"{self.read.lines} events" if self.read.lines else "a driver's commands"
+        release = self.kernel.info.get("release")
+        return f"{len(self.read.moves)} operations from {source}, recorded on Linux {release}"
 
     @cached_property
     def read(self) -> Reader:
         """The trace, read."""
         kernel = self.kernel
         reader = Reader(self.path, Levels(kernel.shifts, kernel.number("pte_bytes"), 1 << kernel.number("page_shift")))
-        reader.read()
+        if self.path.name.startswith("ops"):
+            reader.moves = read_operations(kernel, self.path)
+        else:
+            reader.read()
         return reader
 
     @cached_property
@@ -170,6 +173,8 @@ class _Writer:
             case Kind.PAGES:
                 start = DATA_FRAMES[self.geometry["long_bits"]] + va % DATA_WINDOW
                 pages = {"count": (end - va) // self._page, "start": start}
+                if move.hole is not None:
+                    pages["null_at"] = move.hole
                 small = 1 << move.shift <= 1 << self.kernel.number("page_shift")
                 shift = 0 if small else self._shift(move.shift)
                 return {move.kind.value: {"va": va, "pages": pages, "prot": self._prot(move.prot), "page_shift": shift}}
@@ -177,7 +182,10 @@ class _Writer:
                 return {move.kind.value: {"va": va, "size": end - va, "noflush": True}}
             case Kind.APPLY:
                 # What the callback did is not in a trace; a rewrite of each entry costs what a change of it costs.
-                callback = {"kind": "protect"}
+                callback: dict[str, Any] = {"kind": move.fn or "protect"}
+                if move.fn:
+                    prot = self._prot(move.prot)
+                    callback |= {"pa": self._pa(move.pa), "prot": prot, "fail_at": move.fail_at}
                 out = {"va": va, "size": end - va, "create": move.create, "callback": callback}
                 return {move.kind.value: out}
             case Kind.FLUSH:
