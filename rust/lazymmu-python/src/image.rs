@@ -29,10 +29,12 @@ impl TableImage {
 impl TableImage {
     #[new]
     fn new(data: Vec<u8>, path: String) -> PyResult<TableImage> {
-        match Image::new(data) {
-            Ok(image) => Ok(TableImage { path, image }),
-            Err(error) => Err(errors::image(&path, &error)),
+        let image = Image::new(data).map_err(|error| errors::image(&path, &error))?;
+        // An architecture that is not modelled is found out here, not in the middle of something.
+        for root in image.header.roots.keys() {
+            ImageWalk::new(&image, root).map_err(|error| errors::image(&path, &error))?;
         }
+        Ok(TableImage { path, image })
     }
 
     /// The architecture that the header names.
