@@ -79,9 +79,8 @@ class Overrides:
             result = method(self.lent, *given)
         except BaseException as error:
             if not getattr(error, "__notes__", None) and error is not self.kernel.dying:
-                error.add_note(
-                    f"in hook {name} on cpu{self.kernel.cpu}, operation {self.kernel.op}, before event {self.kernel.log.index}"
-                )
+                k = self.kernel
+                error.add_note(f"in hook {name} on cpu{k.cpu}, operation {k.op}, before event {k.log.total}")
             raise
         finally:
             self._natives.pop()

@@ -354,7 +354,7 @@ def _laws(k: Kernel) -> Laws:
         needs_barrier=k.backend.needs_barrier,
         repairs_faults=k.backend.repairs_faults,
         sync_mask=k.backend.sync_mask,
-        scope_postpones=k.backend.scope_postpones,
+        scope_postpones=k.backend.scope_postpones or k.overrides.overridden("begin") is not None,
         counted_api=k.options.lazy_api == "counted",
         vmalloc_end=k.geometry.layout["vmalloc_end"],
         sizes=tuple(1 << shift for shift in k.geometry.shifts),

@@ -290,7 +290,8 @@ class Arm64(Backend):
         if self.barriers == "lazy-flag" and self._ignored_in_interrupt():
             return 0
         self._flush_pending()
-        self.k.task().flags &= ~Flag.LAZY
+        if self.barriers == "lazy-flag":
+            self.k.task().flags &= ~Flag.LAZY
         return 0
 
     def lazy_flush(self) -> int:
@@ -331,6 +332,6 @@ class Arm64(Backend):
         if frame is None:
             return None
         root: Table = k.memory.place(frame, levels, 0, number)
-        mm = Mm(number, root)
+        mm = Mm(len(k.mms), root)
         k.mms.append(mm)
         return mm

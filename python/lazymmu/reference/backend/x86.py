@@ -203,7 +203,9 @@ class X86(Backend):
             if index >= boundary and (kernel := k.linked(levels, reference.words[index])) is not None:
                 pmd.words[:] = kernel.words
             root.words[index] = k.format.link(levels, pmd.pa, kernel=False)
-        mm = Mm(number, root)
+        mm = Mm(len(k.mms), root)
+        for table in (root, *pmds):
+            table.mm = mm.id
         k.mms.append(mm)
         if not self.shared_kernel_pmd:
             k.pgd_list.insert(0, mm)

@@ -359,12 +359,10 @@ impl Backend for Arm64Backend {
             }
             k.set_flags(ThreadFlags { lazy: true, ..before });
         }
-        let after = flags(k);
-        k.emit(Event::of(Kind::ENTER).change(before.packed(), after.packed()))
+        Ok(())
     }
 
     fn lazy_leave<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
-        let before = flags(k);
         if !ignores_irq(k) {
             flush_pending(k)?;
             if k.options.arm64_barriers == Arm64Barriers::LazyFlag {
@@ -372,17 +370,11 @@ impl Backend for Arm64Backend {
                 k.set_flags(ThreadFlags { lazy: false, ..flags });
             }
         }
-        let after = flags(k);
-        k.emit(Event::of(Kind::LEAVE).change(before.packed(), after.packed()))
+        Ok(())
     }
 
     fn lazy_flush<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
-        let before = flags(k);
-        if !ignores_irq(k) {
-            flush_pending(k)?;
-        }
-        let after = flags(k);
-        k.emit(Event::of(Kind::LAZY_FLUSH).change(before.packed(), after.packed()))
+        if ignores_irq(k) { Ok(()) } else { flush_pending(k) }
     }
 
     fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step {

@@ -144,6 +144,16 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     fn has_lazy_mode<W: Watch>(_k: &Kernel<Self, W>) -> bool {
         false
     }
+    /// What the events of the next three show before and after: thread flags, unless the mode is kept elsewhere.
+    #[inline]
+    fn lazy_state<W: Watch>(k: &Kernel<Self, W>) -> u64 {
+        k.machine.task(k.current()).flags.packed()
+    }
+    /// Whether the event comes before what the function does.
+    #[inline]
+    fn lazy_event_first<W: Watch>(_k: &Kernel<Self, W>, _kind: Kind) -> bool {
+        false
+    }
     fn lazy_enter<W: Watch>(_k: &mut Kernel<Self, W>) -> Step {
         Ok(())
     }
@@ -241,10 +251,13 @@ pub(crate) fn alloc_root<B: Backend, W: Watch>(k: &mut Kernel<B, W>) -> Run<Opti
     }
 }
 
-/// Adds an address space with this root.
-pub(crate) fn add_mm<B: Backend, W: Watch>(k: &mut Kernel<B, W>, root: &Table) -> Run<MmId> {
+/// Adds an address space with this root; `listed`: syncs visit it.
+pub(crate) fn add_mm<B: Backend, W: Watch>(k: &mut Kernel<B, W>, root: &Table, listed: bool) -> Run<MmId> {
     let mm = MmId(k.machine.mms.len() as u16);
     k.machine.mms.push(Mm { root: root.id, root_pa: root.pa });
+    if listed {
+        k.machine.pgd_list.insert(0, mm);
+    }
     if mm != INIT_MM {
         k.emit(Event { mm: mm.0, addr: root.pa, ..Event::of(Kind::MM) })?;
     }
@@ -254,7 +267,7 @@ pub(crate) fn add_mm<B: Backend, W: Watch>(k: &mut Kernel<B, W>, root: &Table) -
 /// An address space with an empty root.
 pub(crate) fn new_root<B: Backend, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<MmId>> {
     match alloc_root(k)? {
-        Some(root) => add_mm(k, &root).map(Some),
+        Some(root) => add_mm(k, &root, false).map(Some),
         None => Ok(None),
     }
 }

@@ -65,11 +65,7 @@ pub(super) fn pgd_alloc<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>
             return Ok(None);
         }
     }
-    let mm = add_mm(k, &root)?;
-    if !shared {
-        k.machine.pgd_list.insert(0, mm);
-    }
-    Ok(Some(mm))
+    add_mm(k, &root, !shared).map(Some)
 }
 
 /// The process's own pmd pages; those of the kernel half start as copies of init_mm's.

@@ -3,7 +3,7 @@
 //! Not modelled: page-table isolation's second root, MTRRs that forbid a huge leaf, memory encryption, protection keys,
 //! deferred freeing of kernel tables for an IOMMU.
 
-use super::{Backend, Info, Registration, new_root, x86};
+use super::{Backend, Info, Registration, add_mm, alloc_root, new_root, x86};
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
 use crate::event::codes::Store;
@@ -42,15 +42,14 @@ pub(super) fn boot<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>) -> 
 
 /// `pgd_alloc` and `pgd_ctor`: the kernel half is copied, and the root joins `pgd_list`.
 pub(super) fn pgd_alloc<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<MmId>> {
-    let Some(mm) = new_root(k)? else {
+    let Some(root) = alloc_root(k)? else {
         return Ok(None);
     };
-    let (kernel, root) = (k.open_root(INIT_MM), k.open_root(mm));
+    let kernel = k.open_root(INIT_MM);
     for index in root.len() / 2..root.len() {
         root.set(index, kernel.get(index));
     }
-    k.machine.pgd_list.insert(0, mm);
-    Ok(Some(mm))
+    add_mm(k, &root, true).map(Some)
 }
 
 pub(super) fn sync_mask(geometry: &Geometry) -> ModMask {

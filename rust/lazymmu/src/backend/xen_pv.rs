@@ -88,6 +88,11 @@ fn batching<W: Watch>(k: &Kernel<XenPv, W>) -> bool {
     }
 }
 
+/// Whether the task's counters are the mode.
+fn task_counts<W: Watch>(k: &Kernel<XenPv, W>) -> bool {
+    k.options.xen_lazy == XenLazy::TaskCounts && k.options.lazy_api == LazyApi::Counted
+}
+
 /// `xen_mc_flush`.
 fn flush<W: Watch>(k: &mut Kernel<XenPv, W>, reason: FlushReason) -> Step {
     let cpu = cpu(k);
@@ -337,26 +342,30 @@ impl Backend for XenPv {
         true
     }
 
+    fn lazy_state<W: Watch>(k: &Kernel<Self, W>) -> u64 {
+        if task_counts(k) { 0 } else { depth(k.backend.lazy[cpu(k)]) }
+    }
+
+    fn lazy_event_first<W: Watch>(k: &Kernel<Self, W>, kind: Kind) -> bool {
+        kind == Kind::LAZY_FLUSH || (kind == Kind::LEAVE && task_counts(k))
+    }
+
     fn lazy_enter<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
         let cpu = cpu(k);
         let before = k.backend.lazy[cpu];
-        let task_state = k.options.xen_lazy == XenLazy::TaskCounts && k.options.lazy_api == LazyApi::Counted;
-        let after = match (task_state, before.mmu) {
+        let after = match (task_counts(k), before.mmu) {
             (true, _) => before,
             (false, false) => Lazy { mmu: true, nesting: 0 },
             (false, true) if k.options.xen_lazy == XenLazy::Nested => Lazy { mmu: true, nesting: before.nesting + 1 },
             (false, true) => return k.bug(BugCode::LazyNested, 0),
         };
         k.backend.lazy[cpu] = after;
-        k.emit(Event::of(Kind::ENTER).change(depth(before), depth(after)))
+        Ok(())
     }
 
     fn lazy_leave<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
         let cpu = cpu(k);
-        let before = k.backend.lazy[cpu];
-        let task_state = k.options.xen_lazy == XenLazy::TaskCounts && k.options.lazy_api == LazyApi::Counted;
-        if task_state {
-            k.emit(Event::of(Kind::LEAVE))?;
+        if task_counts(k) {
             return flush(k, FlushReason::Leave);
         }
         // xen_leave_lazy_mmu drains before the mode, or one level of its nesting, ends.
@@ -370,15 +379,12 @@ impl Backend for XenPv {
             n => Lazy { mmu: true, nesting: n - 1 },
         };
         k.backend.lazy[cpu] = after;
-        k.emit(Event::of(Kind::LEAVE).change(depth(before), depth(after)))
+        Ok(())
     }
 
     /// Drains the queue. Up to v7.0 only in lazy mode, and not from an interrupt; later always.
     fn lazy_flush<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
-        let state = depth(k.backend.lazy[cpu(k)]);
-        k.emit(Event::of(Kind::LAZY_FLUSH).change(state, state))?;
-        let always = k.options.xen_lazy == XenLazy::TaskCounts && k.options.lazy_api == LazyApi::Counted;
-        if always || batching(k) { flush(k, FlushReason::Hook) } else { Ok(()) }
+        if task_counts(k) || batching(k) { flush(k, FlushReason::Hook) } else { Ok(()) }
     }
 
     fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step {

@@ -139,7 +139,7 @@ impl Arm64 {
     /// `pte_mkcont` of a leaf.
     #[must_use]
     pub const fn mkcont(word: u64) -> u64 {
-        word | CONT
+        word | CONT | TYPE_MASK
     }
 
     #[inline]

@@ -40,6 +40,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if before.enable_count == u8::MAX {
             self.warn(Warning::EnableOverflow, 0)?;
         }
+        let before = self.machine.task(task).lazy;
         let after = LazyMmuState { enable_count: before.enable_count.wrapping_add(1), ..before };
         self.set_lazy(task, after);
         self.emit(Self::count_event(Kind::ENABLE, before, after, 0))?;
@@ -55,6 +56,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if before.enable_count == 0 {
             self.warn(Warning::DisableUnderflow, 0)?;
         }
+        let before = self.machine.task(task).lazy;
         let after = LazyMmuState { enable_count: before.enable_count.wrapping_sub(1), ..before };
         self.set_lazy(task, after);
         self.emit(Self::count_event(Kind::DISABLE, before, after, 0))?;
@@ -90,6 +92,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if before.pause_count == u8::MAX {
             self.warn(Warning::PauseOverflow, 0)?;
         }
+        let before = self.machine.task(task).lazy;
         let after = LazyMmuState { pause_count: before.pause_count.wrapping_add(1), ..before };
         self.set_lazy(task, after);
         self.emit(Self::count_event(Kind::PAUSE, before, after, aux))?;
@@ -101,34 +104,50 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if before.pause_count == 0 {
             self.warn(Warning::ResumeUnderflow, 0)?;
         }
+        let before = self.machine.task(task).lazy;
         let after = LazyMmuState { pause_count: before.pause_count.wrapping_sub(1), ..before };
         self.set_lazy(task, after);
         self.emit(Self::count_event(Kind::RESUME, before, after, aux))?;
         if after.pause_count == 0 && after.enable_count > 0 { self.arch_enter() } else { Ok(()) }
     }
 
+    /// One of the architecture's three functions, replaced or not: with its event.
+    fn arch_lazy(&mut self, hook: Hook, kind: Kind) -> Step {
+        let before = B::lazy_state(self);
+        let first = B::lazy_event_first(self, kind);
+        if first {
+            self.emit(Event::of(kind).change(before, before))?;
+        }
+        if W::HOOKED && self.overridden(hook) {
+            self.call_simple(hook)?;
+        } else {
+            self.native_lazy(hook)?;
+        }
+        if first { Ok(()) } else { self.emit(Event::of(kind).change(before, B::lazy_state(self))) }
+    }
+
+    /// What the architecture does in one of them.
+    pub(crate) fn native_lazy(&mut self, hook: Hook) -> Step {
+        match hook {
+            Hook::Enter => B::lazy_enter(self),
+            Hook::Leave => B::lazy_leave(self),
+            _ => B::lazy_flush(self),
+        }
+    }
+
     /// `arch_enter_lazy_mmu_mode`.
     pub(crate) fn arch_enter(&mut self) -> Step {
-        if W::HOOKED && self.overridden(Hook::Enter) {
-            return self.call_lazy(Hook::Enter, Kind::ENTER);
-        }
-        B::lazy_enter(self)
+        self.arch_lazy(Hook::Enter, Kind::ENTER)
     }
 
     /// `arch_leave_lazy_mmu_mode`.
     pub(crate) fn arch_leave(&mut self) -> Step {
-        if W::HOOKED && self.overridden(Hook::Leave) {
-            return self.call_lazy(Hook::Leave, Kind::LEAVE);
-        }
-        B::lazy_leave(self)
+        self.arch_lazy(Hook::Leave, Kind::LEAVE)
     }
 
     /// `arch_flush_lazy_mmu_mode`.
     pub(crate) fn arch_flush(&mut self) -> Step {
-        if W::HOOKED && self.overridden(Hook::Flush) {
-            return self.call_lazy(Hook::Flush, Kind::LAZY_FLUSH);
-        }
-        B::lazy_flush(self)
+        self.arch_lazy(Hook::Flush, Kind::LAZY_FLUSH)
     }
 
     fn has_lazy_mode(&self) -> bool {

@@ -137,8 +137,6 @@ pub struct Kernel<B: Backend, W: Watch> {
     format: B::Format,
     /// What a store that needs a barrier does about it; see [`Backend::barrier`].
     barrier: Barrier,
-    /// A replaced enter, leave or flush called the native one.
-    native_lazy: bool,
 }
 
 /// What becomes of the barrier behind a store that needs one.
@@ -175,7 +173,6 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             who: Who { cpu: 0, context: Context::Task, task: 0 },
             format,
             barrier: Barrier::Now,
-            native_lazy: false,
         };
         B::boot(&mut kernel)?;
         for _ in 0..setup.mms {
@@ -218,7 +215,6 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             who: self.who,
             format: self.format,
             barrier: self.barrier,
-            native_lazy: false,
         }
     }
 

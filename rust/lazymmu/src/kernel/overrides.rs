@@ -241,7 +241,6 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             who: self.who,
             format: self.format,
             barrier: self.barrier,
-            native_lazy: false,
         }
     }
 
@@ -259,21 +258,6 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     pub(crate) fn call_simple(&mut self, hook: Hook) -> Step {
         self.call_override(&Call::Simple(hook)).map(|_| ())
-    }
-
-    /// Enter, leave and flush of the architecture. The native ones say that they were called; where the user's code does
-    /// without them, that is said here.
-    pub(crate) fn call_lazy(&mut self, hook: Hook, kind: Kind) -> Step {
-        let outer = std::mem::replace(&mut self.native_lazy, false);
-        let before = self.machine.task(self.current()).flags.packed();
-        let done = self.call_simple(hook);
-        let said = std::mem::replace(&mut self.native_lazy, outer);
-        done?;
-        if said {
-            return Ok(());
-        }
-        let after = self.machine.task(self.current()).flags.packed();
-        self.emit(Event::of(kind).change(before, after))
     }
 
     pub(crate) fn call_walk(&mut self, hook: Hook, walk: Walk, mask: ModMask) -> Run<u64> {
@@ -356,15 +340,7 @@ impl<B: Backend, W: Watch> Host for Kernel<B, W> {
             Call::Site(_, site) => self.scheme.pte_end(self, *site).map(done),
             Call::Simple(Hook::Pause) => self.native_pause().map(done),
             Call::Simple(Hook::Resume) => self.native_resume().map(done),
-            Call::Simple(hook) => {
-                self.native_lazy = true;
-                match hook {
-                    Hook::Enter => B::lazy_enter(self),
-                    Hook::Leave => B::lazy_leave(self),
-                    _ => B::lazy_flush(self),
-                }
-                .map(done)
-            }
+            Call::Simple(hook) => self.native_lazy(*hook).map(done),
             Call::SetPte(entry, word, why) => self.at(entry, |k, e| B::set_pte(k, e, *word, *why)).map(done),
             Call::PteClear(entry) => self.at(entry, |k, e| B::pte_clear(k, e)).map(done),
             Call::PtepGetAndClear(entry) => self.at(entry, |k, e| B::ptep_get_and_clear(k, e)),
