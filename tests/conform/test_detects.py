@@ -93,3 +93,13 @@ def test_a_changed_record_is_a_difference(
     report = changed(tmp_path, source, file, number, change)
     assert not report.ok
     assert any(d.op == number and d.what.startswith(what) for d in report.differences if not d.reason)
+
+
+def cut(record: dict[str, Any]) -> None:
+    del record["chg"][-1]
+    record["overflow"] = 1
+
+
+def test_a_record_that_was_cut_is_compared_as_far_as_it_goes(tmp_path: Path) -> None:
+    report = changed(tmp_path, A64, "ops.jsonl", 10, cut)
+    assert not any(d.op == 10 for d in report.differences)

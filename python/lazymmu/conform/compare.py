@@ -169,8 +169,10 @@ class _File:
         if command.name == "unarea":
             ran = replace(ran, events=_without_purge(ran.events))
         extra, found = self._changes(command, changes, ran)
-        yield from found
-        yield from self._counted(record, ran)
+        cut = bool(record.get("overflow"))
+        yield from (d for d in found if not (cut and d[2] == "unchanged"))
+        if not cut:
+            yield from self._counted(record, ran)
         yield from self._calls(record, ran)
         yield from self._hardware(record, changes, ran)
         self.session.follow(changes, extra)
