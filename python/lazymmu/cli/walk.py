@@ -53,7 +53,7 @@ def _range(r: Range) -> dict[str, Any]:
         "va": hex(r.va),
         "end": hex(r.end),
         "pa": hex(r.pa),
-        "level": r.level,
+        "level": LEVELS[r.level],
         "page_size": r.page_size,
         "prot": r.prot,
         "raw": hex(r.raw),
@@ -65,7 +65,7 @@ def _walk(w: Walk) -> dict[str, Any]:
         "va": hex(w.va),
         "pa": None if w.pa is None else hex(w.pa),
         "root": w.root,
-        "levels": [{"level": level, "index": index, "raw": hex(raw)} for level, index, raw in w.levels],
+        "levels": [{"level": LEVELS[level], "index": index, "raw": hex(raw)} for level, index, raw in w.levels],
         "prot": w.prot,
     }
 
