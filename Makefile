@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 # A recording of a real kernel, and the trace of it that `make run` replays.
-RECORDING := tests/data/kernel/arm64-6.12.117-4k48
+RECORDING := tests/data/kernel/arm64-7.3.4-4k48
 JOBS ?= $(shell nproc)
 OPERATIONS ?= 10_000_000
 SEED ?= 1

@@ -15,15 +15,26 @@ from lazymmu.scenario import Scenario, builtin, files, schema
 NAMES = sorted({known.name for known in builtin.known()})
 
 
+ENOUGH = 300
+
+
 def scenarios(name: str) -> list[Scenario]:
     found = builtin.load(name)
     assert found
     return found
 
 
+def beginnings(name: str) -> list[Scenario]:
+    """Scenarios with the first of their steps: what is tested of them does not depend on how many follow."""
+    found = scenarios(name)
+    for scenario in found:
+        del scenario.steps[ENOUGH:]
+    return found
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_toml_and_script_round_trip(name: str, tmp_path: Path) -> None:
-    for scenario in scenarios(name):
+    for scenario in beginnings(name):
         for suffix, text in (("lmmu.toml", files.to_toml(scenario)), ("py", files.to_script(scenario))):
             path = tmp_path / f"one.{suffix}"
             path.write_text(text)
@@ -34,7 +45,7 @@ def test_toml_and_script_round_trip(name: str, tmp_path: Path) -> None:
 def test_toml_is_as_the_schema_says(name: str) -> None:
     import tomllib
 
-    for scenario in scenarios(name):
+    for scenario in beginnings(name):
         jsonschema.validate(json.loads(json.dumps(tomllib.loads(files.to_toml(scenario)))), schema())
 
 
