@@ -95,8 +95,20 @@ impl Clone for Box<dyn Rule> {
 pub struct Scene<'a> {
     pub machine: &'a Machine,
     pub track: &'a Track,
-    /// Index of the event in the run.
+    /// Index of the event since the machine was made, as [`Pending::event`] has it.
     pub index: u64,
+    /// That of the first event of the run.
+    pub start: u64,
+}
+
+impl Scene<'_> {
+    /// What a message calls the event of this index.
+    #[must_use]
+    pub fn event(&self, index: u64) -> String {
+        index
+            .checked_sub(self.start)
+            .map_or_else(|| "an event of an earlier run".to_owned(), |index| format!("event {index}"))
+    }
 }
 
 /// One finding.
@@ -106,7 +118,7 @@ pub struct Finding {
     pub severity: Severity,
     /// The rule's name.
     pub rule: &'static str,
-    /// Index of the event at which it was found.
+    /// Index of the event at which it was found, in its run.
     pub event: u64,
     pub op: u32,
     pub cpu: u8,
@@ -164,7 +176,7 @@ impl Report {
             code: info.code,
             severity,
             rule: info.name,
-            event: scene.index,
+            event: scene.index - scene.start,
             op: event.op,
             cpu: event.cpu,
             task: event.task,
@@ -216,7 +228,7 @@ impl Checker {
         self.track.before(event, self.index);
         let wanted = &self.wanted[usize::from(event.kind)];
         if !wanted.is_empty() {
-            let scene = Scene { machine, track: &self.track, index: self.index };
+            let scene = Scene { machine, track: &self.track, index: self.index, start: self.start };
             for n in wanted {
                 self.rules[usize::from(*n)].see(event, &scene, &mut self.report);
             }
@@ -272,12 +284,8 @@ impl Checker {
 
     /// Hands out what was found since the last time; events are numbered from then.
     pub fn take_findings(&mut self) -> Vec<Finding> {
-        let mut findings = std::mem::take(&mut self.report.findings);
-        for finding in &mut findings {
-            finding.event -= self.start.min(finding.event);
-        }
         self.start = self.index;
-        findings
+        std::mem::take(&mut self.report.findings)
     }
 }
 

@@ -33,3 +33,20 @@ impl Rule for AllocInLazy {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::Contract;
+    use crate::check::rules::testing::{link, map, on};
+
+    #[test]
+    fn a_table_is_made_inside_the_scope() {
+        let bench = on("arm64", "begin-end");
+        let page = bench.page(0);
+        assert_eq!(bench.severities("H5", &json!([map(page, 1)])), [Contract]);
+        assert!(bench.severities("H5", &json!([link(page), map(page, 1)])).is_empty());
+        assert!(on("arm64", "v6.16").severities("H5", &json!([map(page, 1)])).is_empty());
+    }
+}

@@ -50,3 +50,29 @@ impl Rule for CountMisuse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::{Breaks, Contract};
+    use crate::check::rules::testing::{on, plain};
+
+    #[test]
+    fn counters_wrap_at_both_ends() {
+        let bench = on("arm64", "v7.0");
+        for (name, times, found) in [
+            ("lazy_resume", 1, Contract),
+            ("lazy_disable", 1, Breaks),
+            ("lazy_enable", 256, Contract),
+            ("lazy_pause", 256, Breaks),
+        ] {
+            let program = json!(vec![plain(name); times]);
+            assert_eq!(bench.severities("H14", &program), [found], "{times} times {name}");
+        }
+        let balanced = json!(["lazy_enable", "lazy_pause", "lazy_resume", "lazy_disable"].map(plain));
+        assert!(bench.severities("H14", &balanced).is_empty());
+        let deep = json!([vec![plain("lazy_enable"); 255], vec![plain("lazy_disable"); 255]].concat());
+        assert!(bench.severities("H14", &deep).is_empty());
+    }
+}

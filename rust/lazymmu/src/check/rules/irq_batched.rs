@@ -27,8 +27,41 @@ impl Rule for IrqBatched {
         if let Some(p) = left {
             let at = Event { va: p.start, level: p.level, ..*event };
             report.add(&H15, Severity::Breaks, &at, scene, || {
-                format!("the store at event {} waits for the end of the interrupted section", p.event)
+                format!("the store at {} waits for the end of the interrupted section", scene.event(p.event))
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::Breaks;
+    use crate::check::rules::testing::{inject, link, map, on, set};
+
+    #[test]
+    fn a_handler_stores_inside_the_scope() {
+        for (scheme, place, found) in [
+            ("begin-end", json!({ "irq": "hard" }), vec![Breaks]),
+            ("begin-end", json!({}), vec![]),
+            ("v6.16-rc1", json!({ "irq": "hard" }), vec![Breaks]),
+            ("v6.16", json!({ "irq": "hard" }), vec![]),
+        ] {
+            let bench = on("arm64", scheme);
+            let (own, other) = (bench.page(0), bench.page(1));
+            let program = inject(&[link(own), map(own, 1)], "STORE", &place, &[set(other)]);
+            assert_eq!(bench.severities("H15", &program), found, "{scheme} {place}");
+        }
+    }
+
+    #[test]
+    fn the_address_is_that_of_the_store() {
+        let bench = on("arm64", "begin-end");
+        let (own, other) = (bench.page(0), bench.page(1));
+        let irq = json!({ "irq": "hard" });
+        let found = bench.runs(&[inject(&[link(own), map(own, 1)], "STORE", &irq, &[set(other)])]).remove(0);
+        let places: Vec<_> = found.iter().filter(|f| f.code == "H15").map(|f| (f.va, f.level)).collect();
+        assert_eq!(places, [(other, 1)]);
     }
 }

@@ -31,3 +31,22 @@ impl Rule for IrqEnter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::Contract;
+    use crate::check::rules::testing::{link, map, on};
+
+    #[test]
+    fn a_walk_in_an_interrupt_enters() {
+        for (scheme, found) in [("v6.16-rc1", vec![Contract]), ("v6.16", vec![]), ("v7.0", vec![])] {
+            let bench = on("arm64", scheme);
+            let page = bench.page(0);
+            let program = json!([link(page), { "irq": { "ops": [map(page, 1)] } }]);
+            assert_eq!(bench.severities("H16", &program), found, "{scheme}");
+            assert!(bench.severities("H16", &json!([link(page), map(page, 1)])).is_empty(), "{scheme} in the task");
+        }
+    }
+}

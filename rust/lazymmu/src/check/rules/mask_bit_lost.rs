@@ -33,3 +33,20 @@ impl Rule for MaskBitLost {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::Contract;
+    use crate::check::rules::testing::{link, map_without, on};
+
+    #[test]
+    fn an_error_path_forgets_the_pte_bit() {
+        let page = on("x86-64", "v6.16").page(0);
+        let fails_at = |n| json!([link(page), map_without(page, n)]);
+        assert_eq!(on("x86-64", "v6.16-rc1").severities("H8", &fails_at(2)), [Contract]);
+        assert!(on("x86-64", "v6.16-rc1").severities("H8", &fails_at(0)).is_empty(), "nothing was stored");
+        assert!(on("x86-64", "v6.16").severities("H8", &fails_at(2)).is_empty());
+    }
+}

@@ -1,4 +1,4 @@
-//! The rules, one file each. To add one: write its file, list it here, and give it a page in the docs.
+//! The rules, one file each. To add one: write its file with its tests, list it here, and give it a page in the docs.
 
 mod alloc_in_lazy;
 mod count_misuse;
@@ -15,6 +15,8 @@ mod superfluous;
 mod sync_early;
 mod sync_mismatch;
 mod sync_missing;
+#[cfg(test)]
+mod testing;
 mod unbalanced_exit;
 mod use_before_barrier;
 

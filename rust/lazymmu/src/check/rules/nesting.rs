@@ -39,3 +39,29 @@ impl Rule for Nesting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::{Breaks, Contract};
+    use crate::check::rules::testing::{apply, link, on, plain};
+
+    #[test]
+    fn a_walk_enters_inside_a_section() {
+        for (backend, scheme, found) in [
+            ("arm64", "v6.16", vec![Contract]),
+            ("arm64", "v7.0", vec![]),
+            ("xen-pv", "v6.12", vec![Contract]),
+            ("xen-pv", "v6.16", vec![Breaks]),
+            ("xen-pv", "v7.0", vec![]),
+        ] {
+            let bench = on(backend, scheme);
+            let page = bench.page(0);
+            let nested = json!([link(page), plain("lazy_enable"), apply(page, "set"), plain("lazy_disable")]);
+            assert_eq!(bench.severities("H13", &nested), found, "{backend} {scheme}");
+            let apart = json!([link(page), plain("lazy_enable"), plain("lazy_disable"), apply(page, "set")]);
+            assert!(bench.severities("H13", &apart).is_empty(), "{backend} {scheme}");
+        }
+    }
+}

@@ -28,3 +28,23 @@ impl Rule for ReadBack {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::Breaks;
+    use crate::check::rules::testing::{apply, link, on};
+
+    #[test]
+    fn a_callback_reads_what_it_has_just_set() {
+        for (backend, callback, found) in
+            [("xen-pv", "set-read-back", vec![Breaks]), ("xen-pv", "set", vec![]), ("arm64", "set-read-back", vec![])]
+        {
+            let bench = on(backend, "v6.16");
+            let page = bench.page(0);
+            let program = json!([link(page), apply(page, callback)]);
+            assert_eq!(bench.severities("H3", &program), found, "{callback} on {backend}");
+        }
+    }
+}

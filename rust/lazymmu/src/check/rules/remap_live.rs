@@ -32,3 +32,22 @@ impl Rule for RemapLive {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::{Breaks, Contract};
+    use crate::check::rules::testing::{RAM, map, on, unmap};
+
+    #[test]
+    fn a_range_is_mapped_twice() {
+        let bench = on("x86-64", "v6.12");
+        let page = bench.page(0);
+        let physical = json!({ "vmap_page_range": { "va": page, "size": 4096, "pa": RAM } });
+        for (mapping, found) in [(physical, Breaks), (map(page, 1), Contract)] {
+            assert_eq!(bench.severities("H26", &json!([mapping, mapping])), [found]);
+            assert!(bench.severities("H26", &json!([mapping, unmap(page, 4096), mapping])).is_empty());
+        }
+    }
+}

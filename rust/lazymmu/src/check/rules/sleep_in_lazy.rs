@@ -32,3 +32,28 @@ impl Rule for SleepInLazy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::Contract;
+    use crate::check::rules::testing::{on, plain};
+
+    #[test]
+    fn a_task_may_sleep_in_a_section() {
+        let inside = json!(["lazy_enable", "might_sleep", "lazy_disable"].map(plain));
+        let behind = json!(["lazy_enable", "lazy_disable", "might_sleep"].map(plain));
+        assert_eq!(on("arm64", "v6.16").severities("H6", &inside), [Contract]);
+        assert!(on("arm64", "v6.16").severities("H6", &behind).is_empty());
+        assert!(on("arm64", "v6.12").severities("H6", &inside).is_empty());
+    }
+
+    #[test]
+    fn a_paused_section_may_sleep() {
+        let enabled = json!(["lazy_enable", "cond_resched"].map(plain));
+        let paused = json!(["lazy_enable", "lazy_pause", "cond_resched"].map(plain));
+        assert_eq!(on("arm64", "v7.0").severities("H6", &enabled), [Contract]);
+        assert!(on("arm64", "v7.0").severities("H6", &paused).is_empty());
+    }
+}

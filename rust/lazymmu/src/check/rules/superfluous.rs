@@ -47,3 +47,20 @@ impl Rule for Superfluous {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::Cost;
+    use crate::check::rules::testing::{link, map, on, unmap};
+
+    #[test]
+    fn unmapping_needs_no_barrier() {
+        let page = on("arm64", "begin-end").page(0);
+        let program = json!([link(page), map(page, 4), unmap(page, 4 * 4096)]);
+        assert_eq!(on("arm64", "begin-end").severities("H38", &program), [Cost]);
+        assert!(on("arm64", "begin-end").severities("H38", &json!([link(page), map(page, 4)])).is_empty());
+        assert!(on("arm64", "v6.12").severities("H38", &program).is_empty());
+    }
+}

@@ -40,3 +40,30 @@ impl Rule for SyncEarly {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::Breaks;
+    use crate::check::rules::testing::{inject, map, on, with_mms};
+
+    #[test]
+    fn copies_are_queued_when_the_sync_returns() {
+        for (scheme, found) in [("begin-end-lazy", vec![Breaks]), ("v6.12", vec![])] {
+            let bench = on("xen-pv", scheme).option("begin_end_flush_links", "true");
+            let program = with_mms(1, &[map(bench.beyond(0), 1)]);
+            assert_eq!(bench.severities("H10", &program), found, "{scheme}");
+        }
+    }
+
+    #[test]
+    fn a_root_entry_is_stored_behind_the_sync() {
+        let bench = on("x86-64", "v6.12");
+        for (sync, found) in [(false, vec![Breaks]), (true, vec![])] {
+            let late = json!({ "populate_kernel": { "va": bench.beyond(1), "sync": sync } });
+            let program = inject(&[map(bench.beyond(0), 1)], "SYNC_END", &json!({}), &[late]);
+            assert_eq!(bench.severities("H10", &program), found, "sync {sync}");
+        }
+    }
+}

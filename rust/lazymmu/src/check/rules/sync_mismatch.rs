@@ -36,3 +36,20 @@ impl Rule for SyncMismatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::check::Severity::Breaks;
+    use crate::check::rules::testing::{map, on, with_mms};
+
+    #[test]
+    fn the_check_behind_a_queued_copy_reads_the_old_entry() {
+        for (scheme, mms, found) in
+            [("begin-end-lazy", 1, vec![Breaks]), ("begin-end-lazy", 0, vec![]), ("v6.12", 1, vec![])]
+        {
+            let bench = on("xen-pv", scheme).geometry("x86-32-pae").option("begin_end_flush_links", "true");
+            let program = with_mms(mms, &[map(bench.page(0), 1)]);
+            assert_eq!(bench.severities("H12", &program), found, "{scheme}, {mms} address spaces");
+        }
+    }
+}

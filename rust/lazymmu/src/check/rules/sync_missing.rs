@@ -43,3 +43,31 @@ impl Rule for SyncMissing {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::{Breaks, Contract};
+    use crate::check::rules::testing::{RAM, on};
+
+    #[test]
+    fn the_scope_is_opened_by_the_caller_only() {
+        let x86_64 = on("x86-64", "begin-end");
+        let range = json!({ "va": x86_64.beyond(0), "size": 4096, "pa": RAM, "max_shift": 12 });
+        let inner = json!([{ "vmap_range_noflush": range }]);
+        assert_eq!(x86_64.severities("H9", &inner), [Breaks]);
+        assert!(on("x86-64", "v6.12").severities("H9", &inner).is_empty());
+        let outer = json!([{ "vmap_page_range": { "va": x86_64.beyond(0), "size": 4096, "pa": RAM } }]);
+        assert!(x86_64.severities("H9", &outer).is_empty());
+        let linked = json!([{ "vmap_page_range": { "va": x86_64.page(0), "size": 4096, "pa": RAM } }]);
+        assert!(x86_64.severities("H9", &linked).is_empty(), "no level of the mask changes");
+    }
+
+    #[test]
+    fn a_fault_handler_repairs_what_is_missing() {
+        let bench = on("x86-32", "begin-end");
+        let range = json!({ "va": bench.page(0), "size": 4096, "pa": RAM, "max_shift": 12 });
+        assert_eq!(bench.severities("H9", &json!([{ "vmap_range_noflush": range }])), [Contract]);
+    }
+}

@@ -52,3 +52,20 @@ fn story(before: Section, after: Section) -> String {
     let parts: Vec<_> = differing.map(|(what, b, a)| format!("{what} {b} at the call, {a} at the return")).collect();
     parts.join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::Breaks;
+    use crate::check::rules::testing::{link, map, map_without, on};
+
+    #[test]
+    fn an_error_path_leaves_the_section_open() {
+        let page = on("arm64", "v6.16").page(0);
+        let fails = json!([link(page), map_without(page, 0)]);
+        assert_eq!(on("arm64", "v6.16-rc1").severities("H7", &fails), [Breaks]);
+        assert!(on("arm64", "v6.16").severities("H7", &fails).is_empty());
+        assert!(on("arm64", "v6.16-rc1").severities("H7", &json!([link(page), map(page, 4)])).is_empty());
+    }
+}

@@ -35,13 +35,14 @@ fn pending<'a>(event: &'a Event, scene: &'a Scene<'_>) -> impl Iterator<Item = &
         .filter(move |p| p.covers(event.va) && (p.queued || memory_has_it) && !scene.track.is_kmap(event.va))
 }
 
-fn story(p: &Pending) -> String {
+fn story(p: &Pending, scene: &Scene<'_>) -> String {
+    let at = scene.event(p.event);
     if p.queued {
-        format!("the store queued at event {} is not in memory yet", p.event)
+        format!("the store queued at {at} is not in memory yet")
     } else if p.dsb_done {
-        format!("the store at event {} is visible to walkers, but no ISB followed on this CPU", p.event)
+        format!("the store at {at} is visible to walkers, but no ISB followed on this CPU")
     } else {
-        format!("the store at event {} has no barrier yet: a walker may still see the old entry", p.event)
+        format!("the store at {at} has no barrier yet: a walker may still see the old entry")
     }
 }
 
@@ -56,7 +57,7 @@ impl Rule for SameCpu {
 
     fn see(&mut self, event: &Event, scene: &Scene<'_>, report: &mut Report) {
         if let Some(p) = pending(event, scene).find(|p| p.cpu == event.cpu) {
-            report.add(&H1, Severity::Breaks, event, scene, || story(p));
+            report.add(&H1, Severity::Breaks, event, scene, || story(p, scene));
         }
     }
 }
@@ -72,7 +73,75 @@ impl Rule for OtherCpu {
 
     fn see(&mut self, event: &Event, scene: &Scene<'_>, report: &mut Report) {
         if let Some(p) = pending(event, scene).find(|p| p.cpu != event.cpu && !p.dsb_done) {
-            report.add(&H2, Severity::Breaks, event, scene, || format!("cpu{}: {}", p.cpu, story(p)));
+            report.add(&H2, Severity::Breaks, event, scene, || format!("cpu{}: {}", p.cpu, story(p, scene)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::Severity::Breaks;
+    use crate::check::rules::testing::{access, inject, link, map, on, plain, set};
+
+    #[test]
+    fn a_mapping_is_used_inside_the_scope() {
+        for (scheme, kind, found) in
+            [("begin-end", "STORE", vec![Breaks]), ("begin-end", "END", vec![]), ("v6.12", "BAR", vec![])]
+        {
+            let bench = on("arm64", scheme);
+            let page = bench.page(0);
+            let program = inject(&[link(page), map(page, 1)], kind, &json!({}), &[access(page)]);
+            assert_eq!(bench.severities("H1", &program), found, "{scheme} after {kind}");
+        }
+        let coherent = on("x86-64", "begin-end");
+        let page = coherent.page(0);
+        let program = inject(&[link(page), map(page, 1)], "STORE", &json!({}), &[access(page)]);
+        assert!(coherent.severities("H1", &program).is_empty());
+    }
+
+    #[test]
+    fn a_mapping_is_used_while_its_store_is_queued() {
+        let bench = on("xen-pv", "v6.12");
+        let page = bench.page(0);
+        let before = [link(page), plain("lazy_enable"), set(page)];
+        let after = [access(page), plain("lazy_disable")];
+        let queued = json!([before.as_slice(), &after].concat());
+        assert_eq!(bench.severities("H1", &queued), [Breaks]);
+        let flushed = json!([before.as_slice(), &[plain("lazy_flush")], &after].concat());
+        assert!(bench.severities("H1", &flushed).is_empty());
+    }
+
+    #[test]
+    fn another_cpu_uses_the_mapping_inside_the_scope() {
+        let bench = on("arm64", "begin-end");
+        let page = bench.page(0);
+        let other = json!({ "cpu": 1 });
+        for (kind, found) in [("STORE", vec![Breaks]), ("END", vec![])] {
+            let program = inject(&[link(page), map(page, 1)], kind, &other, &[access(page)]);
+            assert_eq!(bench.severities("H2", &program), found, "after {kind}");
+            assert!(bench.severities("H1", &program).is_empty());
+        }
+    }
+
+    #[test]
+    fn messages_count_events_from_the_beginning_of_the_run() {
+        let bench = on("arm64", "v6.16");
+        let (first, second) = (bench.page(0), bench.page(2));
+        let found = bench.runs(&[
+            json!([link(first), plain("lazy_enable"), set(first)]),
+            json!([access(first), set(second), access(second)]),
+        ]);
+        let messages: Vec<_> = found[1].iter().map(|f| (f.event, f.message.as_str())).collect();
+        let rest = "has no barrier yet: a walker may still see the old entry";
+        assert_eq!(found[0], []);
+        assert_eq!(
+            messages,
+            [
+                (1, &*format!("the store at an event of an earlier run {rest}")),
+                (7, &*format!("the store at event 4 {rest}"))
+            ]
+        );
     }
 }
