@@ -24,6 +24,8 @@ _COMPARE: dict[str, Callable[[int, int], bool]] = {
     ">=": operator.ge,
 }
 
+_SEVERITIES = {"hazards": ("breaks", "contract"), "breaks": ("breaks",), "costs": ("cost",)}
+
 
 class Translator(Protocol):
     """A machine that can be asked for translations."""
@@ -54,7 +56,7 @@ def _check(wanted: Expectation, scenario: Scenario, resolved: Resolved, run: Run
     out = []
     if wanted.ok is not None and run.ok != wanted.ok:
         out.append(f"ok is {str(run.ok).lower()}, expected {str(wanted.ok).lower()}")
-    for key, severities in (("hazards", ("breaks", "contract")), ("breaks", ("breaks",))):
+    for key, severities in _SEVERITIES.items():
         codes = getattr(wanted, key)
         found = sorted({h.code for h in run.hazards if h.severity in severities})
         if codes is not None and found != sorted(set(codes)):

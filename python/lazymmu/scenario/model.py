@@ -55,14 +55,15 @@ class Expectation:
     """What must hold of a run, on the configurations that ``when`` names.
 
     ``when`` maps ``backend``, ``geometry`` or ``scheme`` to names. ``hazards`` are exactly the codes found with
-    severity breaks or contract, ``breaks`` exactly those that break. ``returns`` are results by label or index,
-    ``counts`` numbers or comparisons.
+    severity breaks or contract, ``breaks`` exactly those that break, ``costs`` exactly those of severity cost.
+    ``returns`` are results by label or index, ``counts`` numbers or comparisons.
     """
 
     when: dict[str, list[str]] = field(default_factory=dict)
     ok: bool | None = None
     hazards: list[str] | None = None
     breaks: list[str] | None = None
+    costs: list[str] | None = None
     returns: dict[str, Any] = field(default_factory=dict)
     translations: list[Translation] = field(default_factory=list)
     counts: dict[str, int | str] = field(default_factory=dict)

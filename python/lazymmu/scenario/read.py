@@ -250,7 +250,7 @@ class _Reader:
         if "ok" in table:
             out.ok = _flag(table["ok"], (*path, "ok"))
         codes = [code for code, *_ in _native.hazards()]
-        for key in ("hazards", "breaks"):
+        for key in ("hazards", "breaks", "costs"):
             if key in table:
                 setattr(out, key, _names(table[key], (*path, key), codes))
         if "returns" in table:

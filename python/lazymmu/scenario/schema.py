@@ -81,6 +81,7 @@ def schema() -> dict[str, Any]:
         "ok": {"type": "boolean"},
         "hazards": _list(codes),
         "breaks": _list(codes),
+        "costs": _list(codes),
         "returns": {"type": "object"},
         "translations": _list(_table(translation, ["va"])),
         "counts": _table({name: {"type": ["integer", "string"]} for name in COUNTS}),

@@ -57,7 +57,7 @@ def _expectation_data(expectation: Expectation) -> dict[str, Any]:
         value = getattr(expectation, f.name)
         if f.name == "translations":
             value = [_translation_data(t) for t in value]
-        if value is not None and value != {} and (value != [] or f.name in ("hazards", "breaks")):
+        if value is not None and value != {} and (value != [] or f.name in ("hazards", "breaks", "costs")):
             data[f.name] = value
     return data
 
