@@ -66,7 +66,7 @@ pub struct Arm64 {
     pub lpa2: bool,
     /// A pud can be a section.
     pud_sections: bool,
-    /// Table entries of init_mm carry AF (7.x).
+    /// Entries that lead to tables carry AF (7.x).
     pub table_af: bool,
 }
 

@@ -204,7 +204,7 @@ options! {
     arm64_block_vmap: bool = true,
         "vmap makes blocks (false: up to v6.17 with PTDUMP_DEBUGFS)";
     arm64_table_af: bool = false,
-        "table entries of init_mm carry the access flag (7.x)";
+        "entries that lead to tables carry the access flag (7.x)";
     arm64_tlbi_all_at_limit: bool = false,
         "a kernel range of exactly PTRS_PER_PTE pages is flushed whole (7.3), not only a larger one";
     arm64_range_tlbi: bool = false,
