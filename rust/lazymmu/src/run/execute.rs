@@ -1,19 +1,23 @@
 //! One operation: from its description to the walker, and back to a result.
 
+mod areas;
+mod entries;
+
+use areas::area;
+use entries::{apply, populate, pte};
+
 use super::full::{Drive, irq_of};
 use crate::backend::Backend;
 use crate::descriptor::{Format, Prot, UnknownProt};
-use crate::event::codes::{Access, BugCode, Outcome, Resched, Site, Store};
+use crate::event::codes::{Access, BugCode, Outcome, Resched};
 use crate::event::{Event, Kind};
-use crate::geometry::Level;
-use crate::kernel::{Entry, Kernel};
-use crate::machine::{AreaFlags, CpuId, INIT_MM, MmId, TaskId};
-use crate::memory::{Table, Zone};
+use crate::kernel::Kernel;
+use crate::machine::{CpuId, INIT_MM, MmId, TaskId};
 use crate::modmask::ModMask;
-use crate::scenario::{AccessKind, Addr, AreaKind, CallbackSpec, Op, ProtSpec, PteStep};
-use crate::scheme::{Hooks, Walk};
+use crate::scenario::{AccessKind, Addr, Op, ProtSpec};
+use crate::scheme::Hooks;
 use crate::stop::{Run, Stop};
-use crate::walk::{AllocError, Allocation, ApplyResult, PteFn};
+use crate::walk::AllocError;
 
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -498,177 +502,6 @@ fn stays_at_home<B: Backend, W: Drive>(k: &Kernel<B, W>, task: TaskId, on: CpuId
         Some(cpu) if cpu != usize::from(on.0) => Err(OpError::Idle { task: task.0, cpu: cpu as u8 }),
         _ => Ok(()),
     }
-}
-
-fn apply<B: Backend, W: Drive>(
-    k: &mut Kernel<B, W>,
-    mm: u16,
-    va: Addr,
-    size: u64,
-    callback: Option<&CallbackSpec>,
-    create: bool,
-) -> Executed {
-    let mm = known_mm(k, mm)?;
-    let (va, _) = range_in(k, mm, va, size)?;
-    let callback = match callback {
-        Some(spec) => {
-            let prot = prot_of(k, &spec.prot)?;
-            if spec.kind.maps() {
-                physical(k, spec.pa, size)?;
-            }
-            Some(PteFn {
-                kind: spec.kind,
-                pa: spec.pa,
-                prot,
-                set: fits(k, "set", spec.set)?,
-                clear: spec.clear,
-                fail_at: spec.fail_at,
-                error: spec.error,
-            })
-        }
-        None => None,
-    };
-    let run = k.apply_to_page_range(mm, va, size, callback.as_ref(), create);
-    Ok(ended(run, |ApplyResult { ret, mask, calls }| Ending::Returned { ret, mask, calls }))
-}
-
-fn area<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Executed {
-    let page = k.geometry().page_size();
-    let at = match op {
-        Op::Vmalloc { at, .. }
-        | Op::Vmap { at, .. }
-        | Op::VmMapRam { at, .. }
-        | Op::Ioremap { at, .. }
-        | Op::Area { at, .. } => *at,
-        _ => None,
-    };
-    if let Some(at) = at {
-        kernel_range(k, Addr::Number(at), page, false)?;
-    }
-    let whole_pages = |size: u64| {
-        size.checked_next_multiple_of(page).filter(|size| *size > 0).ok_or(OpError::Range { va: at.unwrap_or(0), size })
-    };
-    let (slot, allocated) = match op {
-        Op::Vmalloc { slot, size, at, align, huge, pages, prot } => {
-            let size = whole_pages(*size)?;
-            if *align > 1 && !align.is_power_of_two() {
-                return Err(OpError::Misaligned { what: "align", value: *align, page: align.next_power_of_two() });
-            }
-            if let Some(pages) = pages {
-                check_pages(k, pages)?;
-                if pages.count != size / page {
-                    return Err(OpError::PageCount { count: pages.count, expected: size / page });
-                }
-            }
-            let prot = prot.as_ref().map(|p| prot_of(k, p)).transpose()?;
-            let request =
-                Allocation { size, align: (*align).max(page), at: *at, pages: pages.clone(), prot, huge: *huge };
-            (*slot, k.vmalloc(&request))
-        }
-        Op::Vmap { slot, pages, at, prot } => {
-            check_pages(k, pages)?;
-            let prot = prot_of(k, prot)?;
-            (*slot, k.vmap(*at, pages, prot))
-        }
-        Op::VmMapRam { slot, pages, at } => {
-            check_pages(k, pages)?;
-            (*slot, k.vm_map_ram(*at, pages))
-        }
-        Op::Ioremap { slot, pa, size, at, prot } => {
-            let offset = pa & (page - 1);
-            let empty = OpError::Range { va: *pa, size: *size };
-            let size = size.checked_add(offset).filter(|_| *size > 0).ok_or(empty)?;
-            physical(k, pa - offset, whole_pages(size)?)?;
-            let prot = prot.as_ref().map(|p| prot_of(k, p)).transpose()?;
-            (*slot, k.ioremap(*at, *pa, size - offset, prot))
-        }
-        Op::Area { slot, size, at, kind } => {
-            let size = whole_pages(*size)?;
-            let flags = match kind {
-                AreaKind::Map => AreaFlags::Map,
-                AreaKind::Ioremap => AreaFlags::Ioremap,
-                AreaKind::Alloc => AreaFlags::Alloc,
-            };
-            (*slot, k.get_vm_area(*at, size, flags))
-        }
-        _ => return void(Ok(())),
-    };
-    match allocated {
-        Ok(Err(error)) => Err(error.into()),
-        Ok(Ok(address)) => {
-            k.watch.slots().set(slot, address);
-            Ok(OpResult { ending: Ending::Address(address) })
-        }
-        Err(stop) => void(Err(stop)),
-    }
-}
-
-/// The leaf table of an address, if there is one.
-fn leaf_table<B: Backend, W: Drive>(k: &mut Kernel<B, W>, mm: MmId, va: u64) -> Option<Table> {
-    let mut table = k.open_root(mm);
-    while table.level != Level::Pte {
-        let index = k.geometry().index(table.level, va);
-        let word = table.get(index);
-        if k.format().none(table.level, word) || k.format().leaf(table.level, word) {
-            return None;
-        }
-        let below = B::table_pa(k, table.level, word);
-        let id = k.machine.memory.at(below)?;
-        table = k.machine.memory.open(id);
-    }
-    Some(table)
-}
-
-fn pte<B: Backend, W: Drive>(k: &mut Kernel<B, W>, mm: u16, va: Addr, step: PteStep, word: u64) -> Executed {
-    let mm = known_mm(k, mm)?;
-    let (va, _) = range_in(k, mm, va, k.geometry().page_size())?;
-    let word = fits(k, "word", word)?;
-    let table = leaf_table(k, mm, va).ok_or(OpError::NoTable { va })?;
-    let index = k.geometry().index(Level::Pte, va);
-    let entry = Entry::new(table.view(), index, va, mm);
-    Ok(match step {
-        PteStep::Set => ended(k.set_pte(entry, word, Store::Set), |()| Ending::Done),
-        PteStep::Clear => ended(k.pte_clear(entry), |()| Ending::Done),
-        PteStep::GetAndClear => ended(k.ptep_get_and_clear(entry), Ending::Word),
-        PteStep::TrySet => {
-            let done = |set| Ending::Returned { ret: i64::from(set), mask: ModMask::NONE, calls: 0 };
-            ended(B::ptep_try_set(k, entry, word), done)
-        }
-        PteStep::Wrprotect => {
-            let run = k.read(entry).and_then(|old| {
-                if !k.format().present(Level::Pte, old) {
-                    return Ok(());
-                }
-                let new = k.format().wrprotect(old);
-                k.set_pte(entry, new, Store::Protect)
-            });
-            ended(run, |()| Ending::Done)
-        }
-        PteStep::Read => ended(k.read(entry), Ending::Word),
-    })
-}
-
-/// Links tables down to the leaf table, as early and hotplug code does for the kernel, and a page fault for a user. With
-/// `sync`, `pgd_populate_kernel` and `p4d_populate_kernel` call the sync hook for the one address.
-fn populate<B: Backend, W: Drive>(k: &mut Kernel<B, W>, mm: MmId, va: u64, sync: bool) -> Run<()> {
-    let mut table = k.open_root(mm);
-    while table.level != Level::Pte {
-        let level = table.level;
-        let index = k.geometry().index(level, va);
-        let entry = Entry::new(table.view(), index, va, mm);
-        if k.entry_none(entry)? {
-            let high = mm != INIT_MM && level == Level::Pmd && B::highpte(k);
-            if !k.alloc_below(entry, if high { Zone::High } else { Zone::Low })? {
-                return Ok(());
-            }
-            if sync && level >= Level::P4d {
-                let walk = Walk { site: Site::PopulateKernel, mm, start: va, end: va };
-                k.sync_if_modified(walk, ModMask::of(level))?;
-            }
-        }
-        table = k.open_below(entry)?;
-    }
-    Ok(())
 }
 
 /// The first and the last event of an operation.
