@@ -100,12 +100,17 @@ impl Subject for Walks {
 
 fn translations(machine: &dyn AnyRunner, backend: &str) -> Pass {
     let mut pass = Vec::new();
-    for (phase, single, random) in
-        [("translate sequential", "translate one by one, sequential", false), ("translate random", "translate one by one, random", true)]
-    {
+    for (phase, single, random) in [
+        ("translate sequential", "translate one by one, sequential", false),
+        ("translate random", "translate one by one, random", true),
+    ] {
         let vas = addresses(start(backend), PAGES, random);
         pass.push((phase, per(PAGES, || machine.translate_many(INIT_MM, &vas)).0));
-        let all = || vas.iter().filter(|va| matches!(machine.translate(INIT_MM, **va), lazymmu::kernel::Translation::Leaf { .. })).count();
+        let all = || {
+            vas.iter()
+                .filter(|va| matches!(machine.translate(INIT_MM, **va), lazymmu::kernel::Translation::Leaf { .. }))
+                .count()
+        };
         pass.push((single, per(PAGES, all).0));
     }
     pass

@@ -41,17 +41,21 @@ impl Translations {
         Translations { pa: Vec::with_capacity(n), level: Vec::with_capacity(n), word: Vec::with_capacity(n) }
     }
 
-    #[inline]
-    fn push(&mut self, found: Translation) {
-        let (pa, level, word) = match found {
-            Translation::Leaf { level, word, pa } => (pa, level.number(), word),
-            Translation::Fault { .. } => (0, 0, 0),
-        };
-        self.pa.push(pa);
-        self.level.push(level);
-        self.word.push(word);
+    fn extend(&mut self, batch: &Batch, len: usize) {
+        self.pa.extend_from_slice(&batch.pa[..len]);
+        self.level.extend_from_slice(&batch.level[..len]);
+        self.word.extend_from_slice(&batch.word[..len]);
     }
 }
+
+/// Translations on their way into the columns.
+struct Batch {
+    pa: [u64; AT_ONCE],
+    level: [u8; AT_ONCE],
+    word: [u64; AT_ONCE],
+}
+
+const AT_ONCE: usize = 256;
 
 /// A leaf table found before, and the addresses (without offset and last index) for which it was.
 #[derive(Clone, Copy)]
@@ -84,27 +88,40 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let slots = vas.len().next_power_of_two().min(REMEMBERED);
         let mut remembered = vec![Found { key: u64::MAX, words: &[] }; slots];
         let mut out = Translations::with_capacity(vas.len());
-        for &va in vas {
-            // The two upper parts of the key differ between halves and areas; the sum spreads them.
-            let key = va >> shift;
-            let slot = &mut remembered[(key ^ (key >> 12)) as usize & (slots - 1)];
-            if slot.key != key {
-                let geometry = &self.machine.geometry;
-                let found = match B::root_for(self, mm, va) {
-                    Some(mm) if geometry.accepts(va) => self.descend(mm, va),
-                    _ => Err(Translation::Fault { level: geometry.root(), word: 0 }),
-                };
-                match found {
-                    Ok(table) => *slot = Found { key, words: self.machine.memory.words(table) },
-                    Err(found) => {
-                        out.push(found);
-                        continue;
+        let mut batch = Batch { pa: [0; AT_ONCE], level: [0; AT_ONCE], word: [0; AT_ONCE] };
+        for some in vas.chunks(AT_ONCE) {
+            for (n, &va) in some.iter().enumerate() {
+                // The two upper parts of the key differ between halves and areas; the sum spreads them.
+                let key = va >> shift;
+                let slot = &mut remembered[(key ^ (key >> 12)) as usize & (slots - 1)];
+                let mut above = None;
+                if slot.key != key {
+                    match self.leaf_table(mm, va) {
+                        Ok(words) => *slot = Found { key, words },
+                        Err(found) => above = Some(found),
                     }
                 }
+                let found = match above {
+                    None => self.leaf(slot.words, va),
+                    Some(found) => found,
+                };
+                (batch.pa[n], batch.level[n], batch.word[n]) = match found {
+                    Translation::Leaf { level, word, pa } => (pa, level.number(), word),
+                    Translation::Fault { .. } => (0, 0, 0),
+                };
             }
-            out.push(self.leaf(slot.words, va));
+            out.extend(&batch, some.len());
         }
         out
+    }
+
+    #[inline(never)]
+    fn leaf_table(&self, mm: MmId, va: u64) -> Result<&[AtomicU64], Translation> {
+        let geometry = &self.machine.geometry;
+        match B::root_for(self, mm, va) {
+            Some(mm) if geometry.accepts(va) => self.descend(mm, va).map(|table| self.machine.memory.words(table)),
+            _ => Err(Translation::Fault { level: geometry.root(), word: 0 }),
+        }
     }
 
     /// The leaf table for an address, or the translation that ends above it.

@@ -154,17 +154,17 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     ) -> Run<i64> {
         let (format, page) = (self.format(), self.geometry().page_size());
         let (create, mm, table) = (app.create, app.mm, table.view());
-        let mut left = callback.fail_at.wrapping_sub(app.calls);
+        // Calls up to the one that fails; where none does, this wraps and does not come back to 0.
+        let planned = callback.fail_at.wrapping_sub(app.calls);
+        let mut left = planned;
         let first = self.geometry().index(Level::Pte, start);
         let count = (end.wrapping_sub(start) / page) as usize;
         let mut ret = 0;
-        let mut calls = 0;
         for entry in Entry::run(table, first, count, start, page, mm) {
             if create || !format.none(Level::Pte, self.read(entry)?) {
-                calls += 1;
                 left = left.wrapping_sub(1);
                 ret = call(self, entry)?;
-                if ret == 0 && left == 0 && callback.fail_at != 0 {
+                if left == 0 && ret == 0 {
                     ret = callback.failure();
                 }
                 if ret != 0 {
@@ -174,7 +174,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                 skipped.set(skipped.get() + page);
             }
         }
-        app.calls += calls;
+        app.calls += planned.wrapping_sub(left);
         Ok(ret)
     }
 }
