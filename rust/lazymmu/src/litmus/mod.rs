@@ -1,0 +1,26 @@
+//! Litmus tests: small programs with a question about their final states.
+//!
+//! Front ends read herd's `.litmus` and isla's `.litmus.toml` into one [`Litmus`]; [`decide`] goes through every log
+//! of [`crate::visibility`] that it can end with.
+
+mod aarch64;
+mod access;
+mod assembly;
+mod condition;
+mod error;
+pub mod herd;
+mod lexer;
+mod names;
+mod program;
+mod riscv;
+mod search;
+mod state;
+mod system;
+mod thread;
+mod x86;
+
+pub use condition::{Condition, FaultAtom, Formula, Place, Quantifier};
+pub use error::LitmusError;
+pub use program::*;
+pub use search::{Answer, Limits, Outcome, Verdict, decide, holds};
+pub use state::{Event, Fault};
