@@ -128,7 +128,11 @@ impl Reader<'_> {
 }
 
 fn immediate(text: &str) -> Option<u64> {
-    parse_number(text.strip_prefix('#').unwrap_or(text))
+    let text = text.strip_prefix('#').unwrap_or(text).trim();
+    if let Some((a, b)) = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')).and_then(|t| t.split_once("<<")) {
+        return parse_number(a.trim())?.checked_shl(parse_number(b.trim())? as u32);
+    }
+    parse_number(text)
 }
 
 /// Size suffix of a memory mnemonic.
@@ -307,6 +311,7 @@ impl Reader<'_> {
         let (register, general) = if name == "MSR" { (&list[0], &list[1]) } else { (&list[1], &list[0]) };
         let register = register.to_ascii_uppercase();
         let inst = match (name, register.as_str()) {
+            (_, r) if r.starts_with("VTTBR") => return self.outside("stage 2 translation"),
             ("MSR", "TTBR0_EL1" | "TTBR0_EL2") => {
                 Inst::SetRoot { from: self.value(general)?, hypervisor: register.ends_with('2') }
             }
@@ -473,6 +478,16 @@ impl Reader<'_> {
                 _ => (Op::Or, zero),
             };
             return Ok(Some(Inst::Compute { op, to, a, b, extend, width, flags: false }));
+        }
+        if base == "UBFX" {
+            self.count(list, 4, 4)?;
+            let (to, width) = self.general(&list[0])?;
+            let a = self.value(&list[1])?;
+            let (Some(low), Some(count)) = (immediate(&list[2]), immediate(&list[3])) else {
+                return self.bad("expected two numbers");
+            };
+            let b = Operand::Imm(low << 8 | count);
+            return Ok(Some(Inst::Compute { op: Op::Extract, to, a, b, extend: plain, width, flags: false }));
         }
         let op = match base {
             "ADD" => Op::Add,

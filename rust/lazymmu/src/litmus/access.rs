@@ -46,19 +46,36 @@ impl Runner<'_> {
                     limit: Time::MAX,
                     update: None,
                     stale_invalid: None,
+                    global: false,
                 };
                 return self.fault(state, &walk, FaultKind::Permission, target, write, view);
             }
             return self.data(state, inst, Place { cell: target, view, limit: Time::MAX });
         }
+        let ordered = match inst {
+            Inst::Load { strength, .. } => state.cpu.before_read(strength),
+            Inst::Store { from, strength, .. } | Inst::StoreExclusive { from, strength, .. } => {
+                state.cpu.before_store(view.join(state.get(from).1), strength)
+            }
+            Inst::Atomic { operand, acquire, release, .. } | Inst::CompareSwap { new: operand, acquire, release, .. } => {
+                let (acquires, releases) = strengths(acquire, release);
+                let data = view.join(state.get(operand).1);
+                state.cpu.before_read(acquires).join(state.cpu.before_store(data, releases))
+            }
+            _ => View::default(),
+        };
         // A compare that fails without writing back may leave the dirty state alone.
         let choices: &[bool] =
             if matches!(inst, Inst::CompareSwap { .. }) && self.thread.hardware_dirty { &[true, false] } else { &[true] };
         for &dirties in choices {
-            let request = Request { address: target, view, write, dirties };
-            for regime in self.regimes(&state) {
+            let request = Request { address: target, view, ordered, write, dirties };
+            for (regime, named) in self.regimes(&state) {
                 let found = walks(&self.log(&state), &self.test.profile, &state.cpu, &regime, &request);
                 for walk in found {
+                    // Under another identifier only global entries are still found.
+                    if !named && !walk.global {
+                        continue;
+                    }
                     match walk.result {
                         Err(kind) if dirties => self.fault(state.clone(), &walk, kind, target, write, view),
                         Err(_) => {}
@@ -71,7 +88,7 @@ impl Runner<'_> {
 
     /// The translation regimes the CPU may use now: the one its registers name, one that has not been given up by a
     /// context synchronisation, and what may still be cached under the same identifier.
-    fn regimes(&self, state: &State) -> Vec<Regime> {
+    fn regimes(&self, state: &State) -> Vec<(Regime, bool)> {
         let hypervisor = state.level == 2;
         let make = |root: &super::state::Root| Regime {
             root: root.root,
@@ -80,22 +97,26 @@ impl Runner<'_> {
             view: root.view,
             hardware_access: self.thread.hardware_access,
             hardware_dirty: self.thread.hardware_dirty,
-            user: if self.thread.vectors.handler.is_some() { self.thread.user && !state.handling } else { self.thread.user },
+            user: if self.thread.levels { state.level == 0 } else { self.thread.user && !state.handling },
         };
+        if state.roots.len() == 2 {
+            return vec![(make(&state.roots[usize::from(hypervisor)]), true)];
+        }
         let mine: Vec<_> = state.roots.iter().filter(|r| r.hypervisor == hypervisor).collect();
-        let mut usable: Vec<Regime> = Vec::with_capacity(1);
+        let mut usable: Vec<(Regime, bool)> = Vec::with_capacity(1);
         let mut current = Vec::new();
         for root in mine.iter().rev() {
             current.push(root.asid);
-            usable.push(make(root));
+            usable.push((make(root), true));
             if root.synchronised {
                 break;
             }
         }
-        for root in mine.iter().rev().skip(usable.len()) {
+        let count = usable.len();
+        for root in mine.iter().rev().skip(count) {
             let regime = make(root);
-            if !root.replaced && current.contains(&root.asid) && !usable.iter().any(|r| r.root == regime.root) {
-                usable.push(regime);
+            if !root.replaced && !usable.iter().any(|(r, _)| r.root == regime.root) {
+                usable.push((regime, current.contains(&root.asid)));
             }
         }
         usable
@@ -255,6 +276,15 @@ impl Runner<'_> {
     }
 
     fn data(&mut self, mut state: State, inst: Inst, at: Place) {
+        if let Inst::Load { width, .. }
+        | Inst::Store { width, .. }
+        | Inst::StoreExclusive { width, .. }
+        | Inst::Atomic { width, .. }
+        | Inst::CompareSwap { width, .. } = inst
+            && !self.findings.footprints.contains(&(at.cell, width))
+        {
+            self.findings.footprints.push((at.cell, width));
+        }
         match inst {
             Inst::Load { to, width, signed, strength, exclusive, .. } => {
                 for reading in state.cpu.readings(&self.log(&state), at.cell, at.view, strength, at.limit) {

@@ -10,8 +10,8 @@ pub(super) enum Token {
     Mark(&'static str),
 }
 
-const MARKS: [&str; 24] = [
-    "/\\", "\\/", "=>", "!=", "==", "&&", "||", "|->", "?->", "(", ")", "[", "]", "{", "}", ",", ";", ":", "=", "~", "&", "*",
+const MARKS: [&str; 25] = [
+    "..", "/\\", "\\/", "=>", "!=", "==", "&&", "||", "|->", "?->", "(", ")", "[", "]", "{", "}", ",", ";", ":", "=", "~", "&", "*",
     "+", "|",
 ];
 
@@ -68,6 +68,7 @@ impl Tokens {
             } else if part_of_name(c) || c == '-' || c == '%' {
                 let skip = c.len_utf8();
                 let end = rest[skip..].find(|c: char| !part_of_name(c)).map_or(rest.len(), |i| i + skip);
+                let end = rest[..end].find("..").unwrap_or(end);
                 let word = &rest[..end];
                 let token = match parse_number(word) {
                     Some(value) => Token::Number(value),

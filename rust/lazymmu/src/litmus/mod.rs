@@ -9,6 +9,7 @@ mod assembly;
 mod condition;
 mod error;
 pub mod herd;
+pub mod isla;
 mod lexer;
 mod names;
 mod program;

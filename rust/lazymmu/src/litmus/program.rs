@@ -90,6 +90,8 @@ pub enum Op {
     MaxUnsigned,
     MinUnsigned,
     Mul,
+    /// Bits of the first: the second has the lowest in bits 15:8 and their number in bits 7:0.
+    Extract,
     LessSigned,
     LessUnsigned,
 }
@@ -208,6 +210,8 @@ pub struct Thread {
     /// Exception level at the start, and whether it uses its own stack pointer.
     pub level: u8,
     pub own_stack: bool,
+    /// The file tells exception levels apart.
+    pub levels: bool,
     /// Unprivileged, where levels are not told apart otherwise.
     pub user: bool,
     pub hardware_access: bool,
@@ -225,6 +229,7 @@ impl Default for Thread {
             vectors: Vectors::default(),
             level: 0,
             own_stack: false,
+            levels: false,
             user: false,
             hardware_access: false,
             hardware_dirty: false,

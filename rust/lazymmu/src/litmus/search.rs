@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::visibility::{ENVIRONMENT, Effect, Log, Source};
 
 use super::condition::{Formula, Place, Quantifier};
-use super::program::Litmus;
+use super::program::{Litmus, Width};
 use super::state::{Event, Fault};
 use super::thread::{Final, Findings, explore};
 
@@ -68,6 +68,7 @@ struct Search<'a> {
     best: Option<(Box<[u16]>, Vec<Final>)>,
     bound: Option<String>,
     hardware: bool,
+    footprints: Vec<(u64, Width)>,
 }
 
 /// Decides a test.
@@ -100,6 +101,7 @@ pub fn decide(test: &Litmus, limits: Limits) -> Result<Answer, String> {
         best: None,
         bound: None,
         hardware: test.threads.iter().any(|t| t.hardware_access || t.hardware_dirty),
+        footprints: Vec::new(),
     };
     search.run(limits)?;
     let body = &test.condition.body;
@@ -132,6 +134,19 @@ impl Search<'_> {
         n
     }
 
+    /// Refuses accesses of different sizes to the same bytes.
+    fn footprint(&mut self, cell: u64, width: Width) -> Result<(), String> {
+        if self.footprints.contains(&(cell, width)) {
+            return Ok(());
+        }
+        let end = cell + width.bytes();
+        if self.footprints.iter().any(|(other, w)| *other < end && cell < *other + w.bytes()) {
+            return Err(format!("accesses of different sizes to {}", self.test.names.cell(cell)));
+        }
+        self.footprints.push((cell, width));
+        Ok(())
+    }
+
     fn run(&mut self, limits: Limits) -> Result<(), String> {
         let mut waiting: Vec<Box<[u16]>> = vec![Box::new([])];
         self.visited.insert(Box::new([]));
@@ -144,12 +159,15 @@ impl Search<'_> {
                     return Err(why);
                 }
                 if found.cut {
-                    self.bound = Some("a thread ran into the bound on its steps".to_owned());
+                    self.bound = Some("a loop is followed a few rounds only".to_owned());
+                }
+                for &(cell, width) in &found.footprints {
+                    self.footprint(cell, width)?;
                 }
                 all.push(found);
             }
             // A log that some thread can neither end with nor extend is no prefix of an execution.
-            if all.iter().any(|f| f.finals.is_empty() && f.proposals.is_empty()) {
+            if all.iter().any(|f| f.finals.is_empty() && f.proposals.is_empty() && !f.waits) {
                 continue;
             }
             self.finish(&log, &settled, &all);

@@ -15,8 +15,7 @@ pub struct Fault {
 }
 
 /// What the file calls a fault of this kind.
-#[must_use]
-pub fn fault_name(kind: FaultKind) -> &'static str {
+pub(super) fn fault_name(kind: FaultKind) -> &'static str {
     match kind {
         FaultKind::Translation => "MMU:Translation",
         FaultKind::AccessFlag => "MMU:AccessFlag",
@@ -79,6 +78,8 @@ pub(super) struct State {
     /// Broadcast invalidations that no barrier has waited for.
     pub pending: Vec<Invalidation>,
     pub roots: Vec<Root>,
+    /// Backward branches taken: from where, how often, and with which register values last.
+    pub loops: Vec<(u16, u8, u64)>,
     /// Invalid entries used after memory had replaced them.
     pub stale: Vec<(u64, Time)>,
     pub story: Option<Vec<Event>>,
@@ -116,6 +117,7 @@ impl State {
             monitor: None,
             pending: Vec::new(),
             roots,
+            loops: Vec::new(),
             stale: Vec::new(),
             story: told.then(Vec::new),
         }

@@ -200,7 +200,8 @@ impl Runner<'_> {
             self.synchronise(&mut state, trigger);
         }
         let Some(pc) = pc else {
-            self.end_with(state);
+            // No code where the exception goes: there is no such execution.
+            self.wait(state);
             return None;
         };
         state.handling = true;
@@ -211,8 +212,7 @@ impl Runner<'_> {
     }
 
     fn has_vector(&self, state: &State, target: u8) -> bool {
-        self.thread.vectors.handler.is_some()
-            || (self.thread.vectors.base[usize::from(target)].is_some() && state.level <= target)
+        self.thread.vectors.handler.is_some() || (self.thread.levels && state.level <= target)
     }
 
     /// A fault of the instruction at the program counter, recorded already.
@@ -236,7 +236,7 @@ impl Runner<'_> {
                 state.pc += 1;
                 self.go(state);
             }
-            OnFault::Handled if state.again => {}
+            OnFault::Handled if state.again => self.wait(state),
             OnFault::Handled => {
                 self.synchronise(&mut state, trigger);
                 state.again = true;

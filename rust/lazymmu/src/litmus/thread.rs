@@ -1,6 +1,8 @@
 //! Runs one thread, alone, over one log: every way its loads can be satisfied and its accesses translated.
 
-use rustc_hash::FxHashSet;
+use std::hash::{Hash, Hasher};
+
+use rustc_hash::{FxHashSet, FxHasher};
 
 use crate::visibility::{Effect, Log, Source, Strength, Time, View};
 
@@ -8,24 +10,30 @@ use super::program::{Address, Change, Extend, FLAGS, Inst, Litmus, Op, Operand, 
 use super::state::{Fault, State};
 
 /// Instructions a thread may execute before a run is cut.
-const STEPS: u16 = 192;
+const STEPS: u16 = 400;
+/// Times a backward branch is taken before a run is cut.
+const ROUNDS: u8 = 3;
 
 /// What a thread shows at its end: the observed registers, its faults.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Final {
+pub(super) struct Final {
     pub registers: Vec<u64>,
     pub faults: Vec<Fault>,
 }
 
 /// What one thread can do over one log.
 #[derive(Clone, Debug, Default)]
-pub struct Findings {
+pub(super) struct Findings {
     /// Ends that add nothing to the log.
     pub finals: Vec<Final>,
     /// Effects that can come next.
     pub proposals: Vec<Effect>,
-    /// A run was cut by the bound on steps.
+    /// A run waits for others: it spins, or would fault where it may not.
+    pub waits: bool,
+    /// A run was cut by a bound.
     pub cut: bool,
+    /// Data accessed, and how wide.
+    pub footprints: Vec<(u64, Width)>,
     /// The program did something that is not modelled.
     pub unsupported: Option<String>,
     /// A run that ends as wanted, told.
@@ -103,12 +111,51 @@ impl<'a> Runner<'a> {
             }
             return;
         }
+        self.propose(state);
+    }
+
+    fn propose(&mut self, state: State) {
         for effect in state.proposals {
             if !self.proposed.contains(&effect) {
                 self.proposed.insert(effect.clone());
                 self.findings.proposals.push(effect);
             }
         }
+    }
+
+    /// A run that cannot go on until others have done more.
+    pub(super) fn wait(&mut self, state: State) {
+        if state.met == self.own {
+            self.findings.waits = true;
+            self.propose(state);
+        }
+    }
+
+    /// A backward branch is about to be taken. False where the run ends there.
+    fn again(&mut self, state: &mut State, target: u16) -> bool {
+        let mut hasher = FxHasher::default();
+        for (value, _) in &state.registers {
+            value.hash(&mut hasher);
+        }
+        (state.ahead.len(), state.met).hash(&mut hasher);
+        let now = hasher.finish();
+        match state.loops.iter_mut().find(|l| l.0 == state.pc) {
+            None => state.loops.push((state.pc, 1, now)),
+            Some((_, count, before)) => {
+                let same = *before == now;
+                (*count, *before) = (*count + 1, now);
+                if same {
+                    // Another round changes nothing until memory does.
+                    return false;
+                }
+                if *count >= ROUNDS {
+                    self.findings.cut = true;
+                    return false;
+                }
+            }
+        }
+        state.pc = target;
+        true
     }
 
     /// An own store in the log can no longer be reached.
@@ -149,7 +196,7 @@ impl<'a> Runner<'a> {
             state.steps += 1;
             if state.steps > STEPS {
                 self.findings.cut = true;
-                return;
+                return self.wait(state);
             }
             match line.inst {
                 Inst::Nop => state.pc += 1,
@@ -166,10 +213,12 @@ impl<'a> Runner<'a> {
                     let (taken, view) = Self::decide(&state, test);
                     state.cpu.control.raise(view);
                     if taken && target <= state.pc {
-                        // Spinning on is left to the bound.
-                        state.steps += STEPS / 8;
+                        if !self.again(&mut state, target) {
+                            return self.wait(state);
+                        }
+                    } else {
+                        state.pc = if taken { target } else { state.pc + 1 };
                     }
-                    state.pc = if taken { target } else { state.pc + 1 };
                 }
                 Inst::SynchroniseContext => {
                     self.synchronise(&mut state, View::default());
@@ -340,6 +389,7 @@ pub(super) fn apply(op: Op, a: u64, b: u64, width: Width) -> u64 {
         Op::MaxUnsigned => a.max(b),
         Op::MinUnsigned => a.min(b),
         Op::Mul => a.wrapping_mul(b),
+        Op::Extract => a.checked_shr((b >> 8) as u32).unwrap_or(0) & (1u64.checked_shl(b as u32 & 0xff).unwrap_or(0).wrapping_sub(1)),
         Op::LessSigned => u64::from(signed(a) < signed(b)),
         Op::LessUnsigned => u64::from(a < b),
     }

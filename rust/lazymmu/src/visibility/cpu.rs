@@ -5,6 +5,7 @@
 
 use super::effect::{Cpu, Invalidation, Log};
 use super::profile::{Architecture, Ets, Profile};
+use super::translate::Request;
 use super::view::{Time, View};
 
 /// How a load or store takes part in acquire and release ordering.
@@ -124,17 +125,20 @@ impl Ordering {
         self.offsets.iter().find(|e| e.0 == offset).map_or(0, |e| e.1)
     }
 
-    /// What a walk for an access whose address is known at `address` waits for. `uncached` walks find an entry that no
+    /// What a walk for an access waits for. `uncached` walks find an entry that no
     /// TLB may hold and end in a fault; `fault` walks end in some fault.
     #[must_use]
-    pub fn before_walk(&self, profile: &Profile, address: View, uncached: bool, fault: bool) -> View {
-        let mut view = address.join(self.context);
+    pub fn before_walk(&self, profile: &Profile, request: &Request, uncached: bool, fault: bool) -> View {
+        let mut view = request.view.join(self.context);
         match profile.architecture {
             Architecture::Armv8 => {
                 if profile.ets != Ets::None {
                     view.raise(self.dsb);
                 }
-                if (uncached && profile.ets != Ets::None) || (fault && profile.ets == Ets::Ets3) {
+                if uncached && profile.ets == Ets::Ets {
+                    view.raise(request.ordered);
+                }
+                if (uncached && profile.ets >= Ets::Ets2) || (fault && profile.ets == Ets::Ets3) {
                     view.raise(self.reads.join(self.writes));
                 }
             }
@@ -152,13 +156,16 @@ impl Ordering {
         walk.join(self.before_reads).join(self.before_writes)
     }
 
+    /// What a load waits for, wherever it reads.
+    #[must_use]
+    pub fn before_read(&self, strength: Strength) -> View {
+        if strength == Strength::Strong { self.before_reads.join(self.releases) } else { self.before_reads }
+    }
+
     /// The ways to satisfy a load of `cell` whose address and walk are known at `address`, before `limit`.
     #[must_use]
     pub fn readings(&self, log: &Log<'_>, cell: u64, address: View, strength: Strength, limit: Time) -> Vec<Reading> {
-        let mut before = address.join(self.before_reads);
-        if strength == Strength::Strong {
-            before.raise(self.releases);
-        }
+        let before = address.join(self.before_read(strength));
         let floor = before.order.max(self.coherence(cell));
         let mut found = Vec::with_capacity(2);
         let mut offer = |from: Time, value: u64| {
@@ -197,11 +204,14 @@ impl Ordering {
     /// What a store to `cell` stands after. `inputs` is of its address, walk and data.
     #[must_use]
     pub fn before_write(&self, cell: u64, inputs: View, strength: Strength) -> View {
-        let mut view = inputs.join(self.before_writes).join(self.control).join(self.addresses);
-        if strength == Strength::Strong {
-            view.raise(self.reads.join(self.writes));
-        }
-        view.join(View::at(self.coherence(cell).max(self.walked(cell))))
+        self.before_store(inputs, strength).join(View::at(self.coherence(cell).max(self.walked(cell))))
+    }
+
+    /// What a store waits for, wherever it writes.
+    #[must_use]
+    pub fn before_store(&self, inputs: View, strength: Strength) -> View {
+        let view = inputs.join(self.before_writes).join(self.control).join(self.addresses);
+        if strength == Strength::Strong { view.join(self.reads).join(self.writes) } else { view }
     }
 
     /// A store has taken its place at `time`. `read` is of the read half, for an atomic or exclusive.

@@ -17,13 +17,15 @@ pub enum Architecture {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Ets {
     None,
+    /// The withdrawn `FEAT_ETS`: the walk behind a translation or access flag fault comes after what the access would
+    /// have been ordered after, had it not faulted.
+    Ets,
     /// `FEAT_ETS2`: the walk behind a translation or access flag fault comes after all earlier accesses.
     Ets2,
     /// `FEAT_ETS3`: the walk behind any MMU fault does.
     Ets3,
 }
 
-/// The withdrawn original `FEAT_ETS` is not here on purpose: it is neither of the two.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Profile {
     pub architecture: Architecture,

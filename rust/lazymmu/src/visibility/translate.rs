@@ -41,6 +41,8 @@ pub struct Request {
     pub address: u64,
     /// When the address is known.
     pub view: View,
+    /// What the access itself waits for.
+    pub ordered: View,
     pub write: bool,
     /// The access may set the dirty state (every write; a failing compare may leave it out).
     pub dirties: bool,
@@ -75,6 +77,8 @@ pub struct Walk {
     pub update: Option<Update>,
     /// An invalid entry that newer memory has replaced (RISC-V without Svvptc).
     pub stale_invalid: Option<(u64, Time)>,
+    /// By a global entry, found under every identifier.
+    pub global: bool,
 }
 
 struct Search<'a, 'b> {
@@ -158,12 +162,13 @@ impl Search<'_, '_> {
             limit: self.limit.min(limit),
             update: None,
             stale_invalid,
+            global: false,
         });
     }
 
     /// A version that no TLB holds and that faults: read from memory, at a time when it is there.
     fn uncached(&mut self, kind: FaultKind, version: &Version, level: u8, entry: &Entry, path: View) {
-        let mut view = self.cpu.before_walk(self.profile, self.request.view, true, true).join(path);
+        let mut view = self.cpu.before_walk(self.profile, self.request, true, true).join(path);
         view.raise(View::at(version.from));
         let stale = self.profile.architecture == Architecture::Rvwmo && view.order >= version.until;
         if view.order >= version.until && !stale {
@@ -187,14 +192,14 @@ impl Search<'_, '_> {
         let dirties = regime.hardware_dirty && entry.clean;
         let writable = self.allows.0 && (entry.writable || dirties);
         if (self.request.write && !writable) || (regime.user && !(self.allows.1 && entry.user)) {
-            let mut view = self.cpu.before_walk(self.profile, self.request.view, false, true).join(path);
+            let mut view = self.cpu.before_walk(self.profile, self.request, false, true).join(path);
             view.raise(View::at(version.from));
             if let Some(limit) = self.usable(version.until, level, entry, view) {
                 self.fault(FaultKind::Permission, view, limit, None);
             }
             return;
         }
-        let mut view = self.cpu.before_walk(self.profile, self.request.view, false, false).join(path);
+        let mut view = self.cpu.before_walk(self.profile, self.request, false, false).join(path);
         view.raise(View::at(version.from));
         let Some(limit) = self.usable(version.until, level, entry, view) else { return };
         let wants_dirty = regime.hardware_dirty && self.request.write && self.request.dirties;
@@ -213,6 +218,7 @@ impl Search<'_, '_> {
             limit: self.limit.min(limit),
             update: update.map(|value| Update { cell, value, replaces: version.from, until: version.until }),
             stale_invalid: None,
+            global: entry.global,
         });
     }
 
@@ -226,7 +232,7 @@ impl Search<'_, '_> {
                 Kind::Leaf => self.leaf(&version, level, &entry, path, cell),
                 Kind::Table => {
                     let view = path.join(View::at(version.from));
-                    let read = self.cpu.before_walk(self.profile, self.request.view, false, false).join(view);
+                    let read = self.cpu.before_walk(self.profile, self.request, false, false).join(view);
                     if let Some(limit) = self.usable(version.until, level, &entry, read) {
                         let (allows, outer) = (self.allows, self.limit);
                         self.limit = outer.min(limit);

@@ -23,6 +23,10 @@ pub(super) fn read(layout: &mut Layout, threads: &mut Vec<Thread>, tokens: Token
         reader.locations()?;
     }
     let filter = if reader.tokens.eat_word("filter") { Some(reader.implication()?) } else { None };
+    if reader.tokens.peek().is_none() {
+        // Only the states are asked for.
+        return Ok(Condition { quantifier: Quantifier::Forall, body: Formula::True, filter, places: reader.places });
+    }
     let negated = reader.tokens.eat("~");
     let quantifier = match reader.tokens.name()?.as_str() {
         "exists" if negated => Quantifier::NotExists,

@@ -233,6 +233,19 @@ impl Layout {
         if tokens.eat("(") {
             return self.descriptor(tokens, own);
         }
+        if let (Some(Token::Name(word)), Some(Token::Mark(":")), Some(Token::Text(text))) =
+            (tokens.peek(), tokens.peek_at(1), tokens.peek_at(2).cloned())
+            && word == "label"
+        {
+            for _ in 0..3 {
+                tokens.next();
+            }
+            let found = text.split_once(':').and_then(|(thread, label)| {
+                let thread = threads.get(thread.strip_prefix('P').unwrap_or(thread).parse::<usize>().ok()?)?;
+                thread.code.iter().find(|l| l.labels.iter().any(|n| n == label))
+            });
+            return found.map(|l| l.address).ok_or_else(|| LitmusError::bad(line, format!("no label {text:?}")));
+        }
         let thread = match tokens.peek() {
             Some(Token::Number(n)) => Some(*n as usize),
             Some(Token::Name(n)) => n.strip_prefix('P').and_then(|n| n.parse::<usize>().ok()),

@@ -19,7 +19,7 @@ use initial::{Layout, TABLE};
 const CODE: u64 = 0x2000_0000;
 const CODE_STEP: u64 = 0x1_0000;
 
-pub(super) type ReadInstruction = fn(&mut Thread, usize, &str) -> Result<Parsed>;
+pub(in crate::litmus) type ReadInstruction = fn(&mut Thread, usize, &str) -> Result<Parsed>;
 
 /// What variants and information lines ask for.
 struct Settings {
@@ -85,6 +85,7 @@ impl Settings {
         let riscv = self.profile.architecture == Architecture::Rvwmo;
         match lower.as_str() {
             "vmsa" | "kvm" => {}
+            "ets" if arm => self.profile.ets = self.profile.ets.max(Ets::Ets),
             "ets2" if arm => self.profile.ets = self.profile.ets.max(Ets::Ets2),
             "ets3" if arm => self.profile.ets = Ets::Ets3,
             "exs" if arm => self.profile.exs = true,
@@ -95,9 +96,6 @@ impl Settings {
             "fatal" | "precise" => self.on_fault = OnFault::Fatal,
             "handled" | "imprecise" => self.on_fault = OnFault::Handled,
             "skip" | "faulttonext" => self.on_fault = OnFault::Skip,
-            "ets" => {
-                return Err(LitmusError::unsupported(line, "variant ets: FEAT_ETS was withdrawn; ets2 and ets3 are known"));
-            }
             "ifetch" | "self" => return Err(LitmusError::unsupported(line, "variant ifetch: self-modifying code")),
             "memtag" | "mte" | "tagmem" => return Err(LitmusError::unsupported(line, "variant memtag: memory tagging")),
             "pte2" | "pte-squared" => {
