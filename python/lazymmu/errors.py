@@ -51,6 +51,10 @@ class ScenarioError(InputError):
     """A scenario with an unknown key, a wrong type, or a name that nothing defines."""
 
 
+class LitmusError(InputError):
+    """A litmus test that makes no sense, or an unknown variant."""
+
+
 class RecordingError(InputError):
     """A recording that is truncated, corrupt, or of an unknown format."""
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import lazymmu
-from lazymmu.cli import compare, conform, convert, lists, run, walk
+from lazymmu.cli import compare, conform, convert, lists, litmus, run, walk
 
 app = typer.Typer(
     name="lazymmu",
@@ -25,6 +25,7 @@ app.command("run")(run.main)
 app.command("conform")(conform.main)
 app.command("walk")(walk.main)
 app.command("list")(lists.main)
+app.command("litmus")(litmus.main)
 app.command("convert")(convert.convert)
 app.command("schema")(convert.print_schema)
 

@@ -9,6 +9,7 @@ mod classes {
     pyo3::import_exception!(lazymmu.errors, ConfigError);
     pyo3::import_exception!(lazymmu.errors, ImageError);
     pyo3::import_exception!(lazymmu.errors, KernelStopped);
+    pyo3::import_exception!(lazymmu.errors, LitmusError);
     pyo3::import_exception!(lazymmu.errors, ProgramError);
     pyo3::import_exception!(lazymmu.errors, RunError);
 }
@@ -49,4 +50,10 @@ pub(crate) fn stopped() -> PyErr {
 
 pub(crate) fn is_stopped(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<classes::KernelStopped>(py)
+}
+
+/// A litmus test that makes no sense; the caller knows the file.
+pub(crate) fn litmus(line: usize, what: &str) -> PyErr {
+    let place = if line == 0 { String::new() } else { format!("line {line}") };
+    classes::LitmusError::new_err(("", place, what.to_owned()))
 }

@@ -7,6 +7,7 @@ mod frozen;
 mod hooks;
 mod image;
 mod lists;
+mod litmus;
 mod machine;
 mod program;
 mod toml;
@@ -26,6 +27,8 @@ mod _native {
         backends, build_profile, codes, event_kinds, geometries, hazards, machines, operations, options, protections,
         schemes, shown_counts, version,
     };
+    #[pymodule_export]
+    use super::litmus::litmus;
     #[pymodule_export]
     use super::machine::{Machine, RawRun};
     #[pymodule_export]

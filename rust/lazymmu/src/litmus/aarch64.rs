@@ -183,6 +183,7 @@ fn fence(domain: &str, synchronises: bool) -> Option<Fence> {
         writes,
         before_reads: reads || synchronises,
         before_writes: true,
+        stores: false,
         synchronises,
         completes: synchronises && reads && writes,
     })

@@ -1,10 +1,10 @@
 //! Loads, stores, atomics: translate, then read and write.
 
 use crate::visibility::{
-    Effect, FaultKind, Reading, Regime, Request, Source, Strength, Time, Update, View, Walk, walks,
+    Architecture, Effect, FaultKind, Reading, Regime, Request, Source, Strength, Time, Update, View, Walk, walks,
 };
 
-use super::program::{Inst, Operand, Width};
+use super::program::{FLAGS, Inst, Op, Operand, Width};
 use super::state::{Fault, Monitor, State, fault_name};
 use super::thread::{Runner, apply, strengths};
 
@@ -66,7 +66,7 @@ impl Runner<'_> {
         };
         // A compare that fails without writing back may leave the dirty state alone.
         let choices: &[bool] =
-            if matches!(inst, Inst::CompareSwap { .. }) && self.thread.hardware_dirty { &[true, false] } else { &[true] };
+            if matches!(inst, Inst::CompareSwap { .. }) && self.optional_dirty() { &[true, false] } else { &[true] };
         for &dirties in choices {
             let request = Request { address: target, view, ordered, write, dirties };
             for (regime, named) in self.regimes(&state) {
@@ -84,6 +84,10 @@ impl Runner<'_> {
                 }
             }
         }
+    }
+
+    fn optional_dirty(&self) -> bool {
+        self.thread.hardware_dirty && self.test.profile.architecture == Architecture::Armv8
     }
 
     /// The translation regimes the CPU may use now: the one its registers name, one that has not been given up by a
@@ -347,12 +351,16 @@ impl Runner<'_> {
                     let strong = acquires == Strength::Strong;
                     if self.write_half(&mut next, at, width.cut(value), inputs, &reading, releases, strong) {
                         next.set(expected, old, reading.view);
+                        self.compared(&mut next, true);
                         next.pc += 1;
                         self.go(next);
                     }
                 }
-                self.failing_compare(state.clone(), inst, at, true);
-                self.failing_compare(state, inst, at, false);
+                // x86 writes back what it read; Arm may.
+                if self.test.profile.architecture != Architecture::X86Tso {
+                    self.failing_compare(state.clone(), inst, at, false);
+                }
+                self.failing_compare(state, inst, at, true);
             }
             _ => {}
         }
@@ -376,8 +384,16 @@ impl Runner<'_> {
                 continue;
             }
             next.set(expected, old, reading.view.join(compared.picked()));
+            self.compared(&mut next, false);
             next.pc += 1;
             self.go(next);
+        }
+    }
+
+    /// x86's ZF after a CMPXCHG.
+    fn compared(&self, state: &mut State, equal: bool) {
+        if self.test.profile.architecture == Architecture::X86Tso {
+            state.set(FLAGS, u64::from(equal) << 2, View::default());
         }
     }
 
@@ -396,6 +412,9 @@ impl Runner<'_> {
         let before = state.cpu.before_write(at.cell, address.join(inputs).join(reading.view), strength);
         let Some(time) = self.place(state, at, value, before, Some(reading.from)) else { return false };
         state.cpu.wrote(at.cell, time, address, inputs, strength, acquire, Some(reading.view));
+        if self.test.profile.architecture == Architecture::Rvwmo {
+            state.cpu.no_forward(at.cell);
+        }
         self.tell_write(state, at.cell, value, time);
         true
     }
@@ -418,6 +437,9 @@ impl Runner<'_> {
         let after = monitor.from.max(self.last_own(&state, at.cell));
         let Some(time) = self.place(&mut state, at, value, before, Some(after)) else { return };
         state.cpu.wrote(at.cell, time, at.view, data, strength, false, Some(monitor.view));
+        if self.test.profile.architecture == Architecture::Rvwmo {
+            state.cpu.no_forward(at.cell);
+        }
         if let Some(status) = status {
             state.set(status, 0, View::default());
         }
@@ -437,8 +459,6 @@ impl Runner<'_> {
         }
     }
 }
-
-use super::program::Op;
 
 fn extend(width: Width, signed: bool, value: u64) -> u64 {
     let value = width.cut(value);

@@ -26,6 +26,8 @@ pub struct Fence {
     pub writes: bool,
     pub before_reads: bool,
     pub before_writes: bool,
+    /// Writes before writes too (RISC-V's FENCE.TSO).
+    pub stores: bool,
     /// A DSB: what comes later, invalidations included, waits; with ETS2 also walks.
     pub synchronises: bool,
     /// A full DSB: waits also for walks, hardware updates and invalidations.
@@ -241,6 +243,11 @@ impl Ordering {
         self.forwards.push(Forward { cell, time, view: address.join(data), atomic: read });
     }
 
+    /// Later loads do not take the value of the last store to `cell` early.
+    pub fn no_forward(&mut self, cell: u64) {
+        self.forwards.retain(|f| f.cell != cell);
+    }
+
     /// A walk read `cell` for an access that did not fault.
     pub fn walk_read(&mut self, cell: u64, walk: View) {
         raise(&mut self.walked, cell, walk.order);
@@ -290,6 +297,9 @@ impl Ordering {
         }
         if fence.before_writes {
             self.before_writes.raise(view);
+        }
+        if fence.stores {
+            self.before_writes.raise(self.writes);
         }
         if fence.synchronises {
             self.dsb.raise(view);

@@ -135,7 +135,8 @@ impl Search<'_, '_> {
             {
                 continue;
             }
-            let felt = own.felt || (own.completed.is_some() && self.profile.ets != Ets::None);
+            let at_once = self.profile.ets != Ets::None || self.profile.architecture == Architecture::Rvwmo;
+            let felt = own.felt || (own.completed.is_some() && at_once);
             let late = own.completed.is_some_and(|at| walk.order > at);
             if felt || late {
                 return None;
@@ -170,13 +171,17 @@ impl Search<'_, '_> {
     fn uncached(&mut self, kind: FaultKind, version: &Version, level: u8, entry: &Entry, path: View) {
         let mut view = self.cpu.before_walk(self.profile, self.request, true, true).join(path);
         view.raise(View::at(version.from));
+        let cell = self.steps.last().map_or(0, |s| s.cell);
+        // Linux maps a page with a plain store and uses it at once (kmap_local): a walk sees its own CPU's stores.
+        if self.profile.architecture == Architecture::X86Tso && version.until <= self.cpu.coherence(cell) {
+            return;
+        }
         let stale = self.profile.architecture == Architecture::Rvwmo && view.order >= version.until;
         if view.order >= version.until && !stale {
             return;
         }
         if let Some(limit) = self.usable(version.until, level, entry, view) {
             let replaced = self.profile.architecture == Architecture::Rvwmo && version.until != Time::MAX;
-            let cell = self.steps.last().map_or(0, |s| s.cell);
             self.fault(kind, view, limit, replaced.then_some((cell, version.from)));
         }
     }

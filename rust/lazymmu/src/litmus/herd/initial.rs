@@ -416,7 +416,7 @@ impl Layout {
             names.physical.insert(frame, name.clone());
             names.entries.insert(cell, format!("PTE({name})"));
             let given = self.entries.iter().rev().find(|e| e.0 == cell);
-            cells.push((cell, given.map_or_else(|| self.usual(self.frame_bits(frame)), |e| e.1)));
+            cells.push((cell, given.map_or_else(|| self.usual(frame), |e| e.1)));
             managed.push(cell);
         }
         for (i, thread) in threads.iter().enumerate() {

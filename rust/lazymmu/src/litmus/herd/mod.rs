@@ -246,6 +246,12 @@ pub fn read(text: &str, more: &[String]) -> Result<Litmus> {
             t.user = true;
         }
     }
+    if architecture == Architecture::Rvwmo && !settings.profile.svinval {
+        let split = |l: &&crate::litmus::program::Line| matches!(l.inst, Inst::Invalidate(what) if !what.immediate);
+        if let Some(line) = threads.iter().flat_map(|t| &t.code).find(split) {
+            return Err(LitmusError::bad(first, format!("{:?} needs the variant svinval", line.text)));
+        }
+    }
     let mut layout = Layout::new(architecture);
     layout.read(&mut threads, Tokens::new(&clean[open + 1..close], line_of(&clean, open))?)?;
     let condition =
