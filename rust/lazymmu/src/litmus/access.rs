@@ -434,7 +434,7 @@ impl Runner<'_> {
         let value = width.cut(value);
         let before = state.cpu.before_write(at.cell, at.view.join(data).join(monitor.view), strength);
         // Own stores may stand between the two, others may not.
-        let after = monitor.from.max(self.last_own(&state, at.cell));
+        let after = self.own_since(&state, at.cell, monitor.from);
         let Some(time) = self.place(&mut state, at, value, before, Some(after)) else { return };
         state.cpu.wrote(at.cell, time, at.view, data, strength, false, Some(monitor.view));
         if self.test.profile.architecture == Architecture::Rvwmo {
@@ -448,14 +448,14 @@ impl Runner<'_> {
         self.go(state);
     }
 
-    /// The time of the last own store to `cell` so far, if it directly or indirectly follows without others between.
-    fn last_own(&self, state: &State, cell: u64) -> Time {
-        let Some(monitor_free) = Some(state.cpu.coherence(cell)) else { return 0 };
-        let time = usize::from(monitor_free);
-        match time.checked_sub(1).and_then(|i| self.settled.get(i)) {
-            Some(Effect::Write { cpu, cell: c, .. }) if *cpu == state.cpu.id && *c == cell => monitor_free,
-            Some(_) | None if time > self.settled.len() => monitor_free,
-            _ => 0,
+    /// The last of the own stores to `cell` that directly follow the write at `from`.
+    fn own_since(&self, state: &State, cell: u64, mut from: Time) -> Time {
+        loop {
+            let next = self.log(state).next_settled_write(cell, from);
+            if next == Time::MAX || state.met >> (next - 1) & 1 == 0 {
+                return from;
+            }
+            from = next;
         }
     }
 }

@@ -140,6 +140,20 @@ impl Tokens {
         }
     }
 
+    /// What has been taken since `begin`, as one word.
+    pub(super) fn since(&self, begin: &Tokens) -> String {
+        let taken = &self.list[begin.at.min(self.list.len())..self.at.min(self.list.len())];
+        taken
+            .iter()
+            .map(|(_, token)| match token {
+                Token::Name(name) => name.clone(),
+                Token::Number(number) => number.to_string(),
+                Token::Text(text) => text.clone(),
+                Token::Mark(mark) => (*mark).to_owned(),
+            })
+            .collect()
+    }
+
     pub(super) fn wrong(&self, expected: &str) -> LitmusError {
         let found = match self.peek() {
             None => "the end".to_owned(),

@@ -49,19 +49,7 @@ impl Reader<'_> {
                 let name = format!("{thread}:{}", self.threads[thread].registers[usize::from(reg)]);
                 (Place::Register { thread: thread as u8, reg }, name)
             }
-            Left::Cell(cell) | Left::Entry(cell) => {
-                let mut name = String::new();
-                let mut tokens = begin;
-                while tokens.line() <= self.tokens.line() {
-                    match tokens.next() {
-                        Some(Token::Name(n)) => name.push_str(&n),
-                        Some(Token::Number(n)) => name.push_str(&n.to_string()),
-                        Some(Token::Mark(m @ ("(" | ")" | "[" | "]"))) => name.push_str(m),
-                        _ => break,
-                    }
-                }
-                (Place::Memory(cell), name)
-            }
+            Left::Cell(cell) | Left::Entry(cell) => (Place::Memory(cell), self.tokens.since(&begin)),
         };
         Ok(self.places.iter().position(|p| p.0 == place).unwrap_or_else(|| {
             self.places.push((place, name));
