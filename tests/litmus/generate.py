@@ -103,7 +103,9 @@ def program(architecture: str, seed: int) -> str:
     prefix = words.result
     for i in range(len(columns)):
         init.append(f"{i}:{prefix}10=x; {i}:{prefix}11=y; {i}:{prefix}{number}={i + 1};")
-        init.append(f"{i}:{words.entry}=PTE(x); {i}:{words.value}=({rng.choice(['oa:PA(x),' + words.invalid, 'oa:PA(y)'])});")
+        init.append(
+            f"{i}:{words.entry}=PTE(x); {i}:{words.value}=({rng.choice(['oa:PA(x),' + words.invalid, 'oa:PA(y)'])});"
+        )
         init.append(f"{i}:{prefix}{results[0]}=0; {i}:{prefix}{results[1]}=0;")
         if architecture == "armv8":
             init.append(f"{i}:X14=1;")

@@ -1,4 +1,4 @@
-"""The published litmus tests beside the checkout, read in place: they are other people's, and not part of the project."""
+"""The published litmus tests beside the checkout, read in place: they are other people's."""
 
 from __future__ import annotations
 

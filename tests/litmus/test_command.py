@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -54,7 +55,10 @@ def test_witness_is_one_execution() -> None:
     result = decide_text(GOOD)
     assert result.verdict == "Allowed"
     reads = {e.event for e in result.witness if e.event.startswith("reads")}
-    assert reads == {"reads y = 1 (#1)", "reads x = 0 (initial)"} or reads == {"reads y = 1 (#2)", "reads x = 0 (initial)"}
+    assert reads == {"reads y = 1 (#1)", "reads x = 0 (initial)"} or reads == {
+        "reads y = 1 (#2)",
+        "reads x = 0 (initial)",
+    }
 
 
 @pytest.mark.parametrize(
@@ -119,10 +123,8 @@ def test_bound_is_said() -> None:
 
 @pytest.mark.parametrize("cut", range(0, len(GOOD), 7))
 def test_truncated_files_are_refused_or_read(cut: int) -> None:
-    try:
-        decide_text(GOOD[:cut])
-    except LitmusError as error:
-        assert error.problem
+    with contextlib.suppress(LitmusError):
+        assert decide_text(GOOD[:cut]).states is not None
 
 
 def test_isla_file_that_is_no_toml() -> None:

@@ -19,9 +19,8 @@ pub(crate) fn litmus(
     let syntax = if isla { Syntax::Isla } else { Syntax::Herd };
     let answer = py.detach(move || -> Result<Result<String, String>, LitmusError> {
         let test = read(&text, syntax, &variants)?;
-        Ok(decide(&test, Limits { logs: max_logs }).and_then(|answer| {
-            serde_json::to_string(&report(&test, &answer)).map_err(|error| error.to_string())
-        }))
+        Ok(decide(&test, Limits { logs: max_logs })
+            .and_then(|answer| serde_json::to_string(&report(&test, &answer)).map_err(|error| error.to_string())))
     });
     let unsupported = |why: &str| serde_json::json!({ "unsupported": why }).to_string();
     match answer {

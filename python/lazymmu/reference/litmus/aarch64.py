@@ -8,8 +8,9 @@ from lazymmu.reference.litmus import program as p
 from lazymmu.reference.litmus.text import number, operands
 from lazymmu.reference.visibility import Fence
 
-CONDITIONS = "EQ NE CS CC MI PL VS VC HI LS GE LT GT LE AL NV".split()
-OUTSIDE = "DC IC STG LDG STZG ADDG IRG LDP STP LDXP STXP STILP LDIAPP AT BR BLR".split()
+CONDITIONS = ["EQ", "NE", "CS", "CC", "MI", "PL", "VS", "VC", "HI", "LS", "GE", "LT", "GT", "LE", "AL", "NV"]
+OUTSIDE = {"DC", "IC", "STG", "LDG", "STZG", "ADDG", "IRG", "LDP", "STP", "LDXP", "STXP", "STILP"}
+OUTSIDE |= {"LDIAPP", "AT", "BR", "BLR"}
 ATOMIC = {"ADD": "add", "SET": "or", "CLR": "clear", "EOR": "xor", "SMAX": "smax", "SMIN": "smin", "UMAX": "umax"}
 ATOMIC["UMIN"] = "umin"
 SIMPLE = {"ADD": "add", "SUB": "sub", "AND": "and", "ORR": "or", "EOR": "xor", "BIC": "clear", "LSL": "lsl"}
@@ -81,7 +82,12 @@ def fence(domain: str, synchronises: bool) -> Fence:
     kind = re.sub(r"^(ISH|OSH|NSH)", "", domain.upper().replace(".", "").replace(" ", ""))
     reads, writes = {"": (True, True), "SY": (True, True), "LD": (True, False), "ST": (False, True)}[kind]
     return Fence(
-        reads, writes, reads or synchronises, True, synchronises=synchronises, completes=synchronises and reads and writes
+        reads,
+        writes,
+        reads or synchronises,
+        True,
+        synchronises=synchronises,
+        completes=synchronises and reads and writes,
     )
 
 
@@ -103,7 +109,7 @@ def tlbi(name: str, argument: p.Operand | None) -> p.Invalidate:
     )
 
 
-def parse(text: str) -> p.Instruction:  # noqa: PLR0911
+def parse(text: str) -> p.Instruction:
     """Reads one instruction."""
     name, _, rest = text.strip().partition(" ")
     name = name.upper()
@@ -124,9 +130,8 @@ def parse(text: str) -> p.Instruction:  # noqa: PLR0911
         return system(name, arguments)
     if name == "B":
         return p.Branch(("always",), arguments[0])
-    if branch := re.fullmatch(r"B\.?([A-Z]{2})", name):
-        if branch[1] in [*CONDITIONS, "HS", "LO"]:
-            return p.Branch(("flags", condition(branch[1])), arguments[0])
+    if (branch := re.fullmatch(r"B\.?([A-Z]{2})", name)) and branch[1] in [*CONDITIONS, "HS", "LO"]:
+        return p.Branch(("flags", condition(branch[1])), arguments[0])
     if name in ("CBZ", "CBNZ"):
         return p.Branch(("eq" if name == "CBZ" else "ne", value(arguments[0]), 0), arguments[1])
     if name in ("TBZ", "TBNZ"):

@@ -58,9 +58,9 @@ class Accesses:
     if TYPE_CHECKING:
 
         @property
-        def number(self) -> int: ...
-        def log(self, state: State) -> Log: ...
-        def take_fault(self, state: State, syndrome: int, address: int | None, trigger: View) -> Iterator[State]: ...
+        def number(self) -> int: ...  # noqa: D102
+        def log(self, state: State) -> Log: ...  # noqa: D102
+        def take_fault(self, state: State, syndrome: int, address: int | None, trigger: View) -> Iterator[State]: ...  # noqa: D102
 
     def ordered(self, state: State, access: p.Access, address: View) -> View:
         """What the access itself waits for."""
@@ -323,5 +323,3 @@ class Accesses:
             if following == NEVER or following - 1 not in state.met:
                 return source
             source = following
-
-

@@ -27,24 +27,24 @@ def extended(extend: tuple[str, int], value: int) -> int:
 
 
 OPERATIONS: dict[str, Callable[[int, int, int], int]] = {
-    "add": lambda a, b, w: a + b,
-    "sub": lambda a, b, w: a - b,
-    "and": lambda a, b, w: a & b,
-    "or": lambda a, b, w: a | b,
-    "xor": lambda a, b, w: a ^ b,
-    "clear": lambda a, b, w: a & ~b,
+    "add": lambda a, b, _w: a + b,
+    "sub": lambda a, b, _w: a - b,
+    "and": lambda a, b, _w: a & b,
+    "or": lambda a, b, _w: a | b,
+    "xor": lambda a, b, _w: a ^ b,
+    "clear": lambda a, b, _w: a & ~b,
     "lsl": lambda a, b, w: a << b % (8 * w),
     "lsr": lambda a, b, w: a >> b % (8 * w),
     "asr": lambda a, b, w: signed(a, w) >> b % (8 * w),
-    "swap": lambda a, b, w: b,
+    "swap": lambda _a, b, _w: b,
     "smax": lambda a, b, w: max(signed(a, w), signed(b, w)),
     "smin": lambda a, b, w: min(signed(a, w), signed(b, w)),
-    "umax": lambda a, b, w: max(a, b),
-    "umin": lambda a, b, w: min(a, b),
-    "mul": lambda a, b, w: a * b,
+    "umax": lambda a, b, _w: max(a, b),
+    "umin": lambda a, b, _w: min(a, b),
+    "mul": lambda a, b, _w: a * b,
     "slt": lambda a, b, w: int(signed(a, w) < signed(b, w)),
-    "sltu": lambda a, b, w: int(a < b),
-    "extract": lambda a, b, w: a >> (b >> 8) & (1 << (b & 0xFF)) - 1,
+    "sltu": lambda a, b, _w: int(a < b),
+    "extract": lambda a, b, _w: a >> (b >> 8) & (1 << (b & 0xFF)) - 1,
 }
 
 

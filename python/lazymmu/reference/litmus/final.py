@@ -118,7 +118,9 @@ class FinalReader:
     def until(self) -> str:
         """The text up to the end of a value."""
         text, depth = "", 0
-        while self.peek() and (depth or self.peek() not in ("/\\", "\\/", ")", "=>", "&", "|", "&&", "||", ";", "with")):
+        while self.peek() and (
+            depth or self.peek() not in ("/\\", "\\/", ")", "=>", "&", "|", "&&", "||", ";", "with")
+        ):
             token = self.next()
             depth += (token == "(") - (token == ")")
             text += token

@@ -7,7 +7,7 @@ import re
 from lazymmu.reference.litmus import riscv, x86
 from lazymmu.reference.litmus.program import Malformed, Names, Place, Thread, Unsupported
 from lazymmu.reference.litmus.text import number
-from lazymmu.reference.visibility.entry import Arm64, RiscV, X86
+from lazymmu.reference.visibility.entry import X86, Arm64, RiscV
 
 TABLE = 0x4000_0000
 """The one table; its entries are reached untranslated at the same addresses."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lazymmu.reference.litmus.program import Fault, Litmus
-from lazymmu.reference.visibility.entry import Arm64, RiscV, X86, decode
+from lazymmu.reference.visibility.entry import X86, Arm64, RiscV, decode
 
 FIELDS: dict[str, list[tuple[str, int, bool, bool]]] = {
     "armv8": [
@@ -13,10 +13,20 @@ FIELDS: dict[str, list[tuple[str, int, bool, bool]]] = {
         ("dbm", Arm64.DBM, True, False),
         ("el0", Arm64.USER, True, True),
     ],
-    "x86-tso": [("p", X86.P, True, True), ("rw", X86.RW, True, True), ("a", X86.A, True, True), ("d", X86.D, True, True)]
-    + [("g", X86.G, True, False)],
-    "rvwmo": [("v", RiscV.V, True, True), ("w", RiscV.W, True, True), ("a", RiscV.A, True, True)]
-    + [("d", RiscV.D, True, True), ("g", RiscV.G, True, False)],
+    "x86-tso": [
+        ("p", X86.P, True, True),
+        ("rw", X86.RW, True, True),
+        ("a", X86.A, True, True),
+        ("d", X86.D, True, True),
+        ("g", X86.G, True, False),
+    ],
+    "rvwmo": [
+        ("v", RiscV.V, True, True),
+        ("w", RiscV.W, True, True),
+        ("a", RiscV.A, True, True),
+        ("d", RiscV.D, True, True),
+        ("g", RiscV.G, True, False),
+    ],
 }
 """Per architecture: name, bit, what the field is where the bit is set, what it usually is."""
 

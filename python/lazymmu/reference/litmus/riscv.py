@@ -8,7 +8,8 @@ from lazymmu.reference.litmus import program as p
 from lazymmu.reference.litmus.text import number, operands
 from lazymmu.reference.visibility import Fence
 
-ABI = "zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6".split()
+ABI = ["zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", *(f"a{i}" for i in range(8))]
+ABI += [*(f"s{i}" for i in range(2, 12)), "t3", "t4", "t5", "t6"]
 SYNCHRONISES = Fence(before_reads=False, before_writes=False, synchronises=True, completes=True)
 WIDTHS = {"b": (1, True), "h": (2, True), "w": (4, True), "d": (8, False)}
 WIDTHS |= {"bu": (1, False), "hu": (2, False), "wu": (4, False)}
@@ -66,7 +67,7 @@ def sfence(arguments: list[str], immediate: bool, broadcast: bool) -> p.Invalida
     )
 
 
-def parse(text: str) -> p.Instruction:  # noqa: PLR0911
+def parse(text: str) -> p.Instruction:
     """Reads one instruction."""
     name, _, rest = text.strip().partition(" ")
     name = name.lower()

@@ -32,9 +32,9 @@ class System:
     if TYPE_CHECKING:
 
         @property
-        def number(self) -> int: ...
-        def end(self, state: State) -> None: ...
-        def wait(self, state: State) -> None: ...
+        def number(self) -> int: ...  # noqa: D102
+        def end(self, state: State) -> None: ...  # noqa: D102
+        def wait(self, state: State) -> None: ...  # noqa: D102
 
     def fence(self, state: State, fence: Fence) -> bool:
         """A barrier. False where the log says that it cannot be here."""

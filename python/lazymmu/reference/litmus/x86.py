@@ -1,4 +1,7 @@
-"""The x86-64 instructions of litmus tests. Loads acquire, stores release and no load waits for a release: that is TSO."""
+"""The x86-64 instructions of litmus tests.
+
+Loads acquire, stores release, and no load waits for a release: that is TSO.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +126,7 @@ def operation(name: str, locked: bool, args: list[tuple[str, p.Operand | p.Addre
 
     match name, kinds:
         case "mov", ("control", _):
-            return p.Invalidate(**{**vars(invalidate(None))})
+            return p.Invalidate(**vars(invalidate(None)))
         case "mov", ("reg", "control"):
             return p.Compute("or", str(values[0]), 0, 0, width=width)
         case "mov", ("reg", "mem"):

@@ -43,7 +43,9 @@ def decode(architecture: str, level: int, word: int) -> Entry:
     """What a walker makes of a word."""
     size = (1 << (12 + 9 * (3 - level))) - 1
     if architecture == "armv8":
-        kind = {3: "table" if level < 3 else "leaf", 1: "leaf" if level in (1, 2) else "invalid"}.get(word & 3, "invalid")
+        kind = {3: "table" if level < 3 else "leaf", 1: "leaf" if level in (1, 2) else "invalid"}.get(
+            word & 3, "invalid"
+        )
         address = word & Arm64.ADDRESS & (~size if kind == "leaf" else ~0xFFF)
         writable = not word & Arm64.READ_ONLY
         clean = not writable and bool(word & Arm64.DBM)

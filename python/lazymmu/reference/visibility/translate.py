@@ -108,7 +108,7 @@ class _Walker:
         return (self.request.address & 0x0000_FFFF_FFFF_FFFF) >> 12
 
     def usable(self, until: int, level: int, entry: Entry, walk: View) -> int | None:
-        """The end that others' invalidations set to the use of a version replaced at ``until``; None where it is gone."""
+        """The end others' invalidations set to the use of a version replaced at ``until``; None where it is gone."""
         if until == NEVER:
             return NEVER
         at_once = self.profile.ets > 0 or self.profile.architecture == "rvwmo"

@@ -8,8 +8,24 @@ use super::lexer::parse_number;
 use super::program::{Address, Change, Extend, Inst, Invalidate, Op, Operand, Reg, Test, Thread, Width};
 
 const CONDITIONS: [(&str, u8); 18] = [
-    ("EQ", 0), ("NE", 1), ("CS", 2), ("HS", 2), ("CC", 3), ("LO", 3), ("MI", 4), ("PL", 5), ("VS", 6), ("VC", 7),
-    ("HI", 8), ("LS", 9), ("GE", 10), ("LT", 11), ("GT", 12), ("LE", 13), ("AL", 14), ("NV", 15),
+    ("EQ", 0),
+    ("NE", 1),
+    ("CS", 2),
+    ("HS", 2),
+    ("CC", 3),
+    ("LO", 3),
+    ("MI", 4),
+    ("PL", 5),
+    ("VS", 6),
+    ("VC", 7),
+    ("HI", 8),
+    ("LS", 9),
+    ("GE", 10),
+    ("LT", 11),
+    ("GT", 12),
+    ("LE", 13),
+    ("AL", 14),
+    ("NV", 15),
 ];
 
 /// Mnemonics that belong to features which are not modelled.
@@ -316,7 +332,12 @@ impl Reader<'_> {
             ("MSR", "TTBR0_EL1" | "TTBR0_EL2") => {
                 Inst::SetRoot { from: self.value(general)?, hypervisor: register.ends_with('2') }
             }
-            (_, r) if r.starts_with("TTBR") || r.starts_with("VTTBR") || r.starts_with("TCR") || r.starts_with("SCTLR") => {
+            (_, r)
+                if r.starts_with("TTBR")
+                    || r.starts_with("VTTBR")
+                    || r.starts_with("TCR")
+                    || r.starts_with("SCTLR") =>
+            {
                 return self.outside(&format!("the system register {r}"));
             }
             ("MSR", _) => {
@@ -401,7 +422,15 @@ impl Reader<'_> {
             let Some((acquire, release, width)) = atomic_suffix(suffix, width) else { return Ok(None) };
             let (operand, to) = (self.value(&list[0])?, self.general(&list[1])?.0);
             let address = self.address(&list[2], &[])?;
-            return Ok(Some(Parsed::done(Inst::Atomic { op: Op::Swap, to, operand, address, width, acquire, release })));
+            return Ok(Some(Parsed::done(Inst::Atomic {
+                op: Op::Swap,
+                to,
+                operand,
+                address,
+                width,
+                acquire,
+                release,
+            })));
         }
         if let Some(suffix) = name.strip_prefix("CAS") {
             self.count(list, 3, 3)?;

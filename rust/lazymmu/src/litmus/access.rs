@@ -57,7 +57,8 @@ impl Runner<'_> {
             Inst::Store { from, strength, .. } | Inst::StoreExclusive { from, strength, .. } => {
                 state.cpu.before_store(view.join(state.get(from).1), strength)
             }
-            Inst::Atomic { operand, acquire, release, .. } | Inst::CompareSwap { new: operand, acquire, release, .. } => {
+            Inst::Atomic { operand, acquire, release, .. }
+            | Inst::CompareSwap { new: operand, acquire, release, .. } => {
                 let (acquires, releases) = strengths(acquire, release);
                 let data = view.join(state.get(operand).1);
                 state.cpu.before_read(acquires).join(state.cpu.before_store(data, releases))

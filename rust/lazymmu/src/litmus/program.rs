@@ -138,23 +138,82 @@ pub struct Invalidate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Inst {
     Nop,
-    Compute { op: Op, to: Option<Reg>, a: Operand, b: Operand, extend: Extend, width: Width, flags: bool },
-    Select { to: Reg, condition: u8, yes: Operand, no: Operand, change: Change, width: Width },
-    Load { to: Option<Reg>, address: Address, width: Width, signed: bool, strength: Strength, exclusive: bool },
-    Store { from: Operand, address: Address, width: Width, strength: Strength },
-    StoreExclusive { status: Option<Reg>, from: Operand, address: Address, width: Width, strength: Strength },
-    Atomic { op: Op, to: Option<Reg>, operand: Operand, address: Address, width: Width, acquire: bool, release: bool },
-    CompareSwap { expected: Reg, new: Operand, address: Address, width: Width, acquire: bool, release: bool },
+    Compute {
+        op: Op,
+        to: Option<Reg>,
+        a: Operand,
+        b: Operand,
+        extend: Extend,
+        width: Width,
+        flags: bool,
+    },
+    Select {
+        to: Reg,
+        condition: u8,
+        yes: Operand,
+        no: Operand,
+        change: Change,
+        width: Width,
+    },
+    Load {
+        to: Option<Reg>,
+        address: Address,
+        width: Width,
+        signed: bool,
+        strength: Strength,
+        exclusive: bool,
+    },
+    Store {
+        from: Operand,
+        address: Address,
+        width: Width,
+        strength: Strength,
+    },
+    StoreExclusive {
+        status: Option<Reg>,
+        from: Operand,
+        address: Address,
+        width: Width,
+        strength: Strength,
+    },
+    Atomic {
+        op: Op,
+        to: Option<Reg>,
+        operand: Operand,
+        address: Address,
+        width: Width,
+        acquire: bool,
+        release: bool,
+    },
+    CompareSwap {
+        expected: Reg,
+        new: Operand,
+        address: Address,
+        width: Width,
+        acquire: bool,
+        release: bool,
+    },
     Fence(Fence),
     SynchroniseContext,
     Invalidate(Invalidate),
-    Branch { test: Test, target: u16 },
+    Branch {
+        test: Test,
+        target: u16,
+    },
     /// To the link register's, or the exception link register's, address.
-    Return { exception: bool },
-    Call { hypervisor: bool, number: u16 },
+    Return {
+        exception: bool,
+    },
+    Call {
+        hypervisor: bool,
+        number: u16,
+    },
     Undefined,
     /// Writes the root of the translation regime of EL1&0 or of EL2.
-    SetRoot { from: Operand, hypervisor: bool },
+    SetRoot {
+        from: Operand,
+        hypervisor: bool,
+    },
     Stop,
 }
 

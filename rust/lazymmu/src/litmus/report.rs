@@ -111,7 +111,11 @@ pub fn report(test: &Litmus, answer: &Answer) -> Report {
         if !event.what.contains("writes") {
             seen[thread] = seen[thread].max(event.time);
         }
-        keyed.push((event.time.max(if event.what.contains("writes") { 0 } else { seen[thread] }), i, event_row(test, event)));
+        keyed.push((
+            event.time.max(if event.what.contains("writes") { 0 } else { seen[thread] }),
+            i,
+            event_row(test, event),
+        ));
     }
     keyed.sort_by_key(|(time, i, row)| (*time, !row.event.contains("writes"), *i));
     rows.extend(keyed.into_iter().map(|(.., row)| row));

@@ -106,8 +106,15 @@ fn sfence(address: Option<Reg>, asid: Option<Reg>, immediate: bool) -> Invalidat
     }
 }
 
-const SYNCHRONISES: Fence =
-    Fence { reads: true, writes: true, before_reads: false, before_writes: false, stores: false, synchronises: true, completes: true };
+const SYNCHRONISES: Fence = Fence {
+    reads: true,
+    writes: true,
+    before_reads: false,
+    before_writes: false,
+    stores: false,
+    synchronises: true,
+    completes: true,
+};
 
 fn order(text: &str) -> Option<(bool, bool)> {
     let text = text.trim().to_ascii_lowercase();

@@ -285,7 +285,6 @@ impl<'a> Runner<'a> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one instruction's fields")]
     fn select(state: &mut State, to: u8, cond: u8, yes: Operand, no: Operand, change: Change, width: Width) {
         let flags = state.registers[usize::from(FLAGS)];
         let chosen = holds(cond, flags.0);
@@ -389,7 +388,10 @@ pub(super) fn apply(op: Op, a: u64, b: u64, width: Width) -> u64 {
         Op::MaxUnsigned => a.max(b),
         Op::MinUnsigned => a.min(b),
         Op::Mul => a.wrapping_mul(b),
-        Op::Extract => a.checked_shr((b >> 8) as u32).unwrap_or(0) & (1u64.checked_shl(b as u32 & 0xff).unwrap_or(0).wrapping_sub(1)),
+        Op::Extract => {
+            a.checked_shr((b >> 8) as u32).unwrap_or(0)
+                & (1u64.checked_shl(b as u32 & 0xff).unwrap_or(0).wrapping_sub(1))
+        }
         Op::LessSigned => u64::from(signed(a) < signed(b)),
         Op::LessUnsigned => u64::from(a < b),
     }

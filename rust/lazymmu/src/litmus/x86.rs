@@ -19,13 +19,32 @@ const NAMES: [[&str; 4]; 8] = [
 ];
 
 /// A fence that everything waits for, and that waits for everything.
-pub(super) const FULL: Fence =
-    Fence { reads: true, writes: true, before_reads: true, before_writes: true, stores: false, synchronises: true, completes: true };
+pub(super) const FULL: Fence = Fence {
+    reads: true,
+    writes: true,
+    before_reads: true,
+    before_writes: true,
+    stores: false,
+    synchronises: true,
+    completes: true,
+};
 
 /// Condition suffixes, by Arm's numbers for the same flags.
 const CONDITIONS: [(&str, u8); 14] = [
-    ("e", 0), ("z", 0), ("ne", 1), ("nz", 1), ("ae", 2), ("b", 3), ("s", 4), ("ns", 5), ("a", 8), ("be", 9), ("ge", 10),
-    ("l", 11), ("g", 12), ("le", 13),
+    ("e", 0),
+    ("z", 0),
+    ("ne", 1),
+    ("nz", 1),
+    ("ae", 2),
+    ("b", 3),
+    ("s", 4),
+    ("ns", 5),
+    ("a", 8),
+    ("be", 9),
+    ("ge", 10),
+    ("l", 11),
+    ("g", 12),
+    ("le", 13),
 ];
 
 fn split_name(name: &str) -> Option<(String, Width)> {
@@ -153,7 +172,9 @@ pub(super) fn parse(thread: &mut Thread, line: usize, text: &str) -> Result<Pars
     let att = rest.contains(['%', '$']);
     let mut reader = Reader { thread, line, text };
     let mut list = operands(rest);
-    if name != "ipi" && let Some(parsed) = reader.control_flow(name, &list)? {
+    if name != "ipi"
+        && let Some(parsed) = reader.control_flow(name, &list)?
+    {
         return Ok(parsed);
     }
     if att {
@@ -230,7 +251,8 @@ impl Reader<'_> {
                 .unwrap_or(Width::Word),
         };
         let plain = |op, to, a, b, flags| Inst::Compute { op, to, a, b, extend: Extend::Shift(0), width, flags };
-        let atomic = |op, to, operand, address| Inst::Atomic { op, to, operand, address, width, acquire: true, release: true };
+        let atomic =
+            |op, to, operand, address| Inst::Atomic { op, to, operand, address, width, acquire: true, release: true };
         let binary = match name {
             "add" => Some(Op::Add),
             "sub" => Some(Op::Sub),
@@ -244,7 +266,9 @@ impl Reader<'_> {
                 Some(_) => Inst::Invalidate(invalidate(None)),
                 None => return self.bad("expected a register"),
             },
-            ("mov", [Arg::Reg(to, _), Arg::Control]) => plain(Op::Or, Some(*to), Operand::Imm(0), Operand::Imm(0), false),
+            ("mov", [Arg::Reg(to, _), Arg::Control]) => {
+                plain(Op::Or, Some(*to), Operand::Imm(0), Operand::Imm(0), false)
+            }
             ("mov", [Arg::Reg(to, _), Arg::Mem(address)]) => Inst::Load {
                 to: Some(*to),
                 address: *address,
@@ -293,7 +317,9 @@ impl Reader<'_> {
                 }
                 None => return self.outside("comparisons with memory"),
             },
-            ("invlpg", [Arg::Mem(Address { base, index: None, offset: 0 })]) => Inst::Invalidate(invalidate(Some(*base))),
+            ("invlpg", [Arg::Mem(Address { base, index: None, offset: 0 })]) => {
+                Inst::Invalidate(invalidate(Some(*base)))
+            }
             (_, [Arg::Mem(address), from]) if locked && binary.is_some() => match (binary, operand(from)) {
                 (Some(Op::Sub), Some(Operand::Imm(by))) => {
                     let scratch = self.thread.intern("(old)");

@@ -47,10 +47,18 @@ pub enum Source {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Effect {
-    Write { cpu: Cpu, cell: u64, value: u64, source: Source },
+    Write {
+        cpu: Cpu,
+        cell: u64,
+        value: u64,
+        source: Source,
+    },
     /// The barrier that waits for this CPU's broadcast invalidations has completed: no other CPU uses what they
     /// removed any more.
-    Completed { cpu: Cpu, invalidations: Arc<[Invalidation]> },
+    Completed {
+        cpu: Cpu,
+        invalidations: Arc<[Invalidation]>,
+    },
 }
 
 impl Effect {

@@ -131,7 +131,8 @@ impl Search<'_, '_> {
             return Some(limit);
         }
         for own in &self.cpu.own {
-            if own.invalidation.since < until || !reaches(&own.invalidation, self.cpu.id, self.page, level, self.regime, entry)
+            if own.invalidation.since < until
+                || !reaches(&own.invalidation, self.cpu.id, self.page, level, self.regime, entry)
             {
                 continue;
             }
@@ -147,7 +148,9 @@ impl Search<'_, '_> {
                 continue;
             }
             for invalidation in invalidations {
-                if invalidation.since >= until && reaches(invalidation, self.cpu.id, self.page, level, self.regime, entry) {
+                if invalidation.since >= until
+                    && reaches(invalidation, self.cpu.id, self.page, level, self.regime, entry)
+                {
                     limit = limit.min(time);
                 }
             }

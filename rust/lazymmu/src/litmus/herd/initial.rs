@@ -4,8 +4,8 @@ use crate::descriptor::arm64;
 use crate::litmus::error::{LitmusError, Result};
 use crate::litmus::lexer::{Token, Tokens};
 use crate::litmus::program::{Names, Reg, Thread};
-use crate::visibility::entry::{riscv, x86};
 use crate::visibility::Architecture;
+use crate::visibility::entry::{riscv, x86};
 
 /// The one table, and that its entries are reached untranslated at the same addresses.
 pub(super) const TABLE: u64 = 0x4000_0000;
@@ -33,7 +33,13 @@ pub(super) enum Left {
 
 impl Layout {
     pub(super) fn new(architecture: Architecture) -> Layout {
-        Layout { architecture, variables: Vec::new(), cells: Vec::new(), entries: Vec::new(), attributes: vec![String::new()] }
+        Layout {
+            architecture,
+            variables: Vec::new(),
+            cells: Vec::new(),
+            entries: Vec::new(),
+            attributes: vec![String::new()],
+        }
     }
 
     /// The place of a variable, made where it is new.
@@ -63,7 +69,7 @@ impl Layout {
 
     /// The page a variable's entry maps where nothing else is said.
     pub(super) fn frame_of_entry(cell: u64) -> u64 {
-        PHYSICAL + ((cell - TABLE) / 8 << 12)
+        PHYSICAL + (((cell - TABLE) / 8) << 12)
     }
 
     /// The virtual address of a variable, or of its entry.
@@ -80,8 +86,7 @@ impl Layout {
             Architecture::Armv8 => frame | 3 | arm64::AF | arm64::USER,
             Architecture::X86Tso => frame | x86::P | x86::RW | x86::US | x86::A | x86::D,
             Architecture::Rvwmo => {
-                frame >> 12 << riscv::PPN_SHIFT
-                    | (riscv::V | riscv::R | riscv::W | riscv::U | riscv::A | riscv::D)
+                frame >> 12 << riscv::PPN_SHIFT | (riscv::V | riscv::R | riscv::W | riscv::U | riscv::A | riscv::D)
             }
         }
     }
@@ -161,7 +166,8 @@ impl Layout {
                     _ => return Err(LitmusError::bad(line, format!("{key}: expected 0 or 1"))),
                 };
                 sets.push((bit, if value == when_set { bit } else { 0 }));
-            } else if matches!(tokens.peek(), Some(Token::Mark("," | ")"))) && self.architecture == Architecture::Armv8 {
+            } else if matches!(tokens.peek(), Some(Token::Mark("," | ")"))) && self.architecture == Architecture::Armv8
+            {
                 sets.push(self.attribute(line, vec![key])?);
             } else {
                 return Err(LitmusError::bad(line, format!("{key:?} is no field of an entry")));
@@ -181,7 +187,8 @@ impl Layout {
     /// Memory attributes: they distinguish entries, and have no effect on ordering here. Bits 4:2 and 9:8.
     fn attribute(&mut self, line: usize, mut names: Vec<String>) -> Result<(u64, u64)> {
         let known = |n: &str| {
-            ["NSH", "ISH", "OSH", "iWB", "iWT", "iNC", "oWB", "oWT", "oNC", "Normal"].contains(&n) || n.ends_with("shareable")
+            ["NSH", "ISH", "OSH", "iWB", "iWT", "iNC", "oWB", "oWT", "oNC", "Normal"].contains(&n)
+                || n.ends_with("shareable")
         };
         if let Some(name) = names.iter().find(|n| !known(n)) {
             return Err(LitmusError::unsupported(line, format!("the memory attribute {name}")));
@@ -192,7 +199,9 @@ impl Layout {
         let set = names.join(",");
         let at = match self.attributes.iter().position(|a| *a == set) {
             Some(at) => at as u64,
-            None if self.attributes.len() == 32 => return Err(LitmusError::bad(line, "too many sets of memory attributes")),
+            None if self.attributes.len() == 32 => {
+                return Err(LitmusError::bad(line, "too many sets of memory attributes"));
+            }
             None => {
                 self.attributes.push(set);
                 self.attributes.len() as u64 - 1

@@ -97,7 +97,9 @@ impl Settings {
             "handled" | "imprecise" => self.on_fault = OnFault::Handled,
             "skip" | "faulttonext" => self.on_fault = OnFault::Skip,
             "ifetch" | "self" => return Err(LitmusError::unsupported(line, "variant ifetch: self-modifying code")),
-            "memtag" | "mte" | "tagmem" => return Err(LitmusError::unsupported(line, "variant memtag: memory tagging")),
+            "memtag" | "mte" | "tagmem" => {
+                return Err(LitmusError::unsupported(line, "variant memtag: memory tagging"));
+            }
             "pte2" | "pte-squared" => {
                 return Err(LitmusError::unsupported(line, "variant pte2: tables that are translated themselves"));
             }
@@ -254,8 +256,7 @@ pub fn read(text: &str, more: &[String]) -> Result<Litmus> {
     }
     let mut layout = Layout::new(architecture);
     layout.read(&mut threads, Tokens::new(&clean[open + 1..close], line_of(&clean, open))?)?;
-    let condition =
-        final_state::read(&mut layout, &mut threads, Tokens::new(&clean[last..], line_of(&clean, last))?)?;
+    let condition = final_state::read(&mut layout, &mut threads, Tokens::new(&clean[last..], line_of(&clean, last))?)?;
     let (cells, names, managed) = layout.finish(&threads);
     for thread in &mut threads {
         thread.roots = [(TABLE, 0); 2];

@@ -51,10 +51,7 @@ pub(super) fn field(name: &str) -> Option<(u32, u32)> {
 /// Reads and evaluates one expression.
 pub(super) fn evaluate(tokens: &mut Tokens, scope: &dyn Scope) -> Result<u64> {
     let left = unary(tokens, scope)?;
-    for (mark, apply) in [
-        ("|", (|a, b| a | b) as fn(u64, u64) -> u64),
-        ("+", u64::wrapping_add),
-    ] {
+    for (mark, apply) in [("|", (|a, b| a | b) as fn(u64, u64) -> u64), ("+", u64::wrapping_add)] {
         // A condition's `&` and `|` join comparisons: those are not eaten here.
         let operand = matches!(tokens.peek_at(1), Some(Token::Number(_)))
             && !matches!(tokens.peek_at(2), Some(Token::Mark(":" | "=")));
@@ -124,9 +121,7 @@ fn call(name: &str, tokens: &mut Tokens, scope: &dyn Scope) -> Result<u64> {
     let given = arguments(tokens, scope)?;
     let one = || given.places.first().copied();
     let two = || Some((given.places.first().copied()?, given.places.get(1).copied()?));
-    let level = |prefix: &str| {
-        name.strip_prefix(prefix).and_then(|l| l.parse::<u8>().ok()).filter(|level| *level <= 3)
-    };
+    let level = |prefix: &str| name.strip_prefix(prefix).and_then(|l| l.parse::<u8>().ok()).filter(|level| *level <= 3);
     let wrong = || LitmusError::bad(line, format!("{name}: wrong arguments"));
     if let Some(level) = level("pte").or_else(|| level("desc")) {
         let va = one().ok_or_else(wrong)?;

@@ -71,7 +71,9 @@ pub fn read(text: &str, more: &[String]) -> Result<Litmus> {
         Some("AArch64") => (Architecture::Armv8, aarch64::parse),
         Some("x86" | "X86_64" | "x86_64") => (Architecture::X86Tso, super::x86::parse),
         Some("RISCV" | "RISC-V" | "riscv") => (Architecture::Rvwmo, super::riscv::parse),
-        Some(other) => return Err(LitmusError::unsupported(file.line_of("arch"), format!("the architecture {other:?}"))),
+        Some(other) => {
+            return Err(LitmusError::unsupported(file.line_of("arch"), format!("the architecture {other:?}")));
+        }
         None => return Err(LitmusError::bad(1, "no \"arch\"")),
     };
     let mut profile = match architecture {
@@ -113,7 +115,10 @@ pub fn read(text: &str, more: &[String]) -> Result<Litmus> {
             for (name, value) in locations {
                 let at = setup.name(name).map(|va| setup.physical_of(va));
                 let (Some(at), Some(value)) = (at, number(value, &setup)) else {
-                    return Err(LitmusError::bad(file.line_of(name), format!("{name}: expected a known name and a number")));
+                    return Err(LitmusError::bad(
+                        file.line_of(name),
+                        format!("{name}: expected a known name and a number"),
+                    ));
                 };
                 cells.push((at, value));
             }

@@ -128,12 +128,8 @@ enum To {
 
 impl Setup {
     pub(super) fn new(symbolic: &[String]) -> Setup {
-        let mut setup = Setup {
-            next_virtual: VIRTUAL,
-            next_physical: PHYSICAL,
-            default_tables: true,
-            ..Setup::default()
-        };
+        let mut setup =
+            Setup { next_virtual: VIRTUAL, next_physical: PHYSICAL, default_tables: true, ..Setup::default() };
         setup.tree(DEFAULT_TABLE, DEFAULT_BASE);
         for name in symbolic {
             setup.make_virtual(name, 0x1000);
@@ -308,7 +304,8 @@ impl Setup {
             tokens.expect("?->")?;
             false
         };
-        let intermediate = name.as_ref().is_some_and(|n| self.physicals.contains_key(n) && !self.virtuals.contains_key(n));
+        let intermediate =
+            name.as_ref().is_some_and(|n| self.physicals.contains_key(n) && !self.virtuals.contains_key(n));
         let to = self.target(tokens, line)?;
         let (attributes, level) = self.attributes(tokens)?;
         if intermediate {
@@ -351,7 +348,9 @@ impl Setup {
             return Ok(To::Invalid);
         }
         for (word, table) in [("table", true), ("raw", false)] {
-            if matches!(tokens.peek(), Some(Token::Name(n)) if n == word) && tokens.peek_at(1) == Some(&Token::Mark("(")) {
+            if matches!(tokens.peek(), Some(Token::Name(n)) if n == word)
+                && tokens.peek_at(1) == Some(&Token::Mark("("))
+            {
                 tokens.next();
                 tokens.expect("(")?;
                 let at = evaluate(tokens, self)?;
