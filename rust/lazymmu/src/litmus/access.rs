@@ -1,7 +1,7 @@
 //! Loads, stores, atomics: translate, then read and write.
 
 use crate::visibility::{
-    Architecture, Effect, FaultKind, Reading, Regime, Request, Source, Strength, Time, Update, View, Walk, walks,
+    Architecture, Effect, FaultKind, Log, Reading, Regime, Request, Source, Strength, Time, Update, View, Walk, walks,
 };
 
 use super::program::{FLAGS, Inst, Op, Operand, Width};
@@ -71,7 +71,9 @@ impl Runner<'_> {
         for &dirties in choices {
             let request = Request { address: target, view, ordered, write, dirties };
             for (regime, named) in self.regimes(&state) {
-                let found = walks(&self.log(&state), &self.test.profile, &state.cpu, &regime, &request);
+                let log = Log { initial: &self.test.initial, settled: self.settled, ahead: &state.ahead };
+                let touched = &mut self.findings.touched;
+                let found = walks(&log, &self.test.profile, &state.cpu, &regime, &request, touched);
                 for walk in found {
                     // Under another identifier only global entries are still found.
                     if !named && !walk.global {
@@ -289,6 +291,10 @@ impl Runner<'_> {
             && !self.findings.footprints.contains(&(at.cell, width))
         {
             self.findings.footprints.push((at.cell, width));
+        }
+        // A plain store depends on nobody else's writes.
+        if !matches!(inst, Inst::Store { .. }) && !self.findings.touched.contains(&at.cell) {
+            self.findings.touched.push(at.cell);
         }
         match inst {
             Inst::Load { to, width, signed, strength, exclusive, .. } => {

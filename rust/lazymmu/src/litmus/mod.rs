@@ -10,6 +10,7 @@ mod condition;
 mod error;
 pub mod herd;
 pub mod isla;
+mod lens;
 mod lexer;
 mod names;
 mod program;

@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::visibility::{ENVIRONMENT, Effect, Log, Source};
 
 use super::condition::{Formula, Place, Quantifier};
+use super::lens::{Lens, append};
 use super::program::{Litmus, Width};
 use super::state::{Event, Fault};
 use super::thread::{Final, Findings, explore};
@@ -21,11 +22,13 @@ const LONGEST: usize = 120;
 pub struct Limits {
     /// Logs to look at before giving up.
     pub logs: usize,
+    /// Leave out logs that differ only by what no thread can tell apart.
+    pub reduce: bool,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { logs: 2_000_000 }
+        Limits { logs: 2_000_000, reduce: true }
     }
 }
 
@@ -69,6 +72,7 @@ struct Search<'a> {
     bound: Option<String>,
     hardware: bool,
     footprints: Vec<(u64, Width)>,
+    lenses: Vec<Lens>,
 }
 
 /// Decides a test.
@@ -102,6 +106,7 @@ pub fn decide(test: &Litmus, limits: Limits) -> Result<Answer, String> {
         bound: None,
         hardware: test.threads.iter().any(|t| t.hardware_access || t.hardware_dirty),
         footprints: Vec::new(),
+        lenses: (0..test.threads.len()).map(|id| Lens::new(id as u8)).collect(),
     };
     search.run(limits)?;
     let body = &test.condition.body;
@@ -147,24 +152,49 @@ impl Search<'_> {
         Ok(())
     }
 
+    /// What every thread can do over a log. Says whether some thread turned out to see more than was known.
+    fn findings(&mut self, settled: &[Effect], reduce: bool) -> Result<(Vec<Findings>, bool), String> {
+        let mut all = Vec::with_capacity(self.test.threads.len());
+        let mut grown = false;
+        for id in 0..self.test.threads.len() {
+            let found = if reduce {
+                let (found, more) = self.lenses[id].findings(self.test, settled, &self.observed[id]);
+                grown |= more;
+                found
+            } else {
+                explore(self.test, id as u8, settled, &self.observed[id], None)
+            };
+            if let Some(why) = found.unsupported {
+                return Err(why);
+            }
+            if found.cut {
+                self.bound = Some("a loop is followed a few rounds only".to_owned());
+            }
+            for &(cell, width) in &found.footprints {
+                self.footprint(cell, width)?;
+            }
+            all.push(found);
+        }
+        Ok((all, grown))
+    }
+
     fn run(&mut self, limits: Limits) -> Result<(), String> {
+        // Exchanges of neighbours are sound for what every thread is known to see: when that grows, start again.
+        while !self.pass(limits)? {
+            self.visited.clear();
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, limits: Limits) -> Result<bool, String> {
         let mut waiting: Vec<Box<[u16]>> = vec![Box::new([])];
         self.visited.insert(Box::new([]));
+        let mut exchanged = false;
         while let Some(log) = waiting.pop() {
             let settled: Vec<Effect> = log.iter().map(|&n| self.effects[usize::from(n)].clone()).collect();
-            let mut all = Vec::with_capacity(self.test.threads.len());
-            for id in 0..self.test.threads.len() {
-                let found = explore(self.test, id as u8, &settled, &self.observed[id], None);
-                if let Some(why) = found.unsupported {
-                    return Err(why);
-                }
-                if found.cut {
-                    self.bound = Some("a loop is followed a few rounds only".to_owned());
-                }
-                for &(cell, width) in &found.footprints {
-                    self.footprint(cell, width)?;
-                }
-                all.push(found);
+            let (mut all, grown) = self.findings(&settled, limits.reduce)?;
+            if grown && exchanged {
+                return Ok(false);
             }
             // A log that some thread can neither end with nor extend is no prefix of an execution.
             if all.iter().any(|f| f.finals.is_empty() && f.proposals.is_empty() && !f.waits) {
@@ -175,20 +205,18 @@ impl Search<'_> {
                 self.bound = Some(format!("a log longer than {LONGEST} effects"));
                 continue;
             }
-            let mut next: Vec<u16> = Vec::new();
-            for effect in all.into_iter().flat_map(|f| f.proposals) {
-                let n = self.number(effect);
-                next.push(n);
-            }
-            for effect in self.spontaneous(&settled) {
-                let n = self.number(effect);
-                next.push(n);
-            }
-            for n in next {
-                let mut longer = Vec::with_capacity(log.len() + 1);
-                longer.extend_from_slice(&log);
-                longer.push(n);
-                let longer = longer.into_boxed_slice();
+            let mut next = self.spontaneous(&settled);
+            next.extend(all.iter_mut().flat_map(|f| f.proposals.drain(..)));
+            for effect in next {
+                let longer: Box<[u16]> = if limits.reduce {
+                    let (longer, moved) = append(&settled, effect, &self.lenses);
+                    exchanged |= moved;
+                    longer.into_iter().map(|e| self.number(e)).collect()
+                } else {
+                    let mut longer = log.to_vec();
+                    longer.push(self.number(effect));
+                    longer.into_boxed_slice()
+                };
                 if !self.visited.contains(&longer) {
                     self.visited.insert(longer.clone());
                     waiting.push(longer);
@@ -199,7 +227,7 @@ impl Search<'_> {
                 break;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Access flags the hardware may set for no access at all.

@@ -24,7 +24,7 @@ pub(super) fn fault_name(kind: FaultKind) -> &'static str {
 }
 
 /// One row of a witness.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Event {
     pub thread: u8,
     /// The instruction, where one caused it.
@@ -35,7 +35,7 @@ pub struct Event {
 }
 
 /// An exclusive monitor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Monitor {
     pub cell: u64,
     pub from: Time,
@@ -43,7 +43,7 @@ pub(super) struct Monitor {
 }
 
 /// A translation root written by the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Root {
     pub hypervisor: bool,
     pub root: u64,
@@ -55,7 +55,7 @@ pub(super) struct Root {
     pub replaced: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
     pub pc: u16,
     pub level: u8,

@@ -11,6 +11,8 @@ use super::state::{Fault, State};
 
 /// Instructions a thread may execute before a run is cut.
 const STEPS: u16 = 400;
+/// Accesses of a thread over one log after which states are remembered, so as not to follow one twice.
+const MANY: usize = 24;
 /// Times a backward branch is taken before a run is cut.
 const ROUNDS: u8 = 3;
 
@@ -32,6 +34,8 @@ pub(super) struct Findings {
     pub waits: bool,
     /// A run was cut by a bound.
     pub cut: bool,
+    /// Cells whose writes the findings depend on.
+    pub touched: Vec<u64>,
     /// Data accessed, and how wide.
     pub footprints: Vec<(u64, Width)>,
     /// The program did something that is not modelled.
@@ -50,6 +54,9 @@ pub(super) struct Runner<'a> {
     wanted: Option<&'a Final>,
     seen: FxHashSet<Final>,
     proposed: FxHashSet<Effect>,
+    /// States met before an access, once there have been many.
+    met: FxHashSet<State>,
+    accesses: usize,
     pub findings: Findings,
 }
 
@@ -71,6 +78,8 @@ pub(super) fn explore(test: &Litmus, id: u8, settled: &[Effect], observed: &[u8]
         wanted,
         seen: FxHashSet::default(),
         proposed: FxHashSet::default(),
+        met: FxHashSet::default(),
+        accesses: 0,
         findings: Findings::default(),
     };
     runner.go(State::new(test, id, wanted.is_some()));
@@ -257,7 +266,16 @@ impl<'a> Runner<'a> {
                 | Inst::Store { .. }
                 | Inst::StoreExclusive { .. }
                 | Inst::Atomic { .. }
-                | Inst::CompareSwap { .. } => return self.access(state, line.inst),
+                | Inst::CompareSwap { .. } => {
+                    self.accesses += 1;
+                    if self.accesses > MANY && state.story.is_none() {
+                        if self.met.contains(&state) {
+                            return;
+                        }
+                        self.met.insert(state.clone());
+                    }
+                    return self.access(state, line.inst);
+                }
             }
         }
     }

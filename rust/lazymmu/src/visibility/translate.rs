@@ -94,6 +94,7 @@ struct Search<'a, 'b> {
     /// At which times the path so far stopped being usable on this CPU.
     limit: Time,
     found: Vec<Walk>,
+    touched: &'a mut Vec<u64>,
 }
 
 /// Whether an invalidation reaches an entry at `level` of the path to `page`.
@@ -232,6 +233,9 @@ impl Search<'_, '_> {
 
     fn descend(&mut self, table: u64, level: u8, path: View) {
         let cell = table + 8 * self.index(level);
+        if !self.touched.contains(&cell) {
+            self.touched.push(cell);
+        }
         for version in self.log.versions(cell) {
             let entry = self.profile.format().decode(level, version.value);
             self.steps.push(Step { level, cell, version });
@@ -257,9 +261,15 @@ impl Search<'_, '_> {
     }
 }
 
-/// Every way the CPU may translate this access, in a fixed order.
-#[must_use]
-pub fn walks(log: &Log<'_>, profile: &Profile, cpu: &Ordering, regime: &Regime, request: &Request) -> Vec<Walk> {
+/// Every way the CPU may translate this access, in a fixed order. `touched` gets the entries the answer depends on.
+pub fn walks(
+    log: &Log<'_>,
+    profile: &Profile,
+    cpu: &Ordering,
+    regime: &Regime,
+    request: &Request,
+    touched: &mut Vec<u64>,
+) -> Vec<Walk> {
     let mut search = Search {
         log,
         profile,
@@ -271,7 +281,36 @@ pub fn walks(log: &Log<'_>, profile: &Profile, cpu: &Ordering, regime: &Regime, 
         allows: (true, true),
         limit: Time::MAX,
         found: Vec::with_capacity(2),
+        touched,
     };
     search.descend(regime.root, regime.level, regime.view);
-    search.found
+    without_dominated(search.found)
+}
+
+/// Drops a way to translate where another does the same, is ordered after less, and may be used longer: every rule is a
+/// lower bound on time or an end of use, so it can do nothing that the other cannot.
+fn without_dominated(found: Vec<Walk>) -> Vec<Walk> {
+    if found.len() < 2 {
+        return found;
+    }
+    let better = |a: &Walk, b: &Walk| {
+        a.result == b.result
+            && a.update.is_none()
+            && b.update.is_none()
+            && a.view.order <= b.view.order
+            && a.view.pick <= b.view.pick
+            && a.limit >= b.limit
+            && a.stale_invalid.is_none()
+            && a.global == b.global
+            && a.steps.len() == b.steps.len()
+            && a.steps.iter().zip(&b.steps).all(|(x, y)| x.cell == y.cell)
+    };
+    let mut kept: Vec<Walk> = Vec::with_capacity(found.len());
+    for walk in found {
+        if !kept.iter().any(|k| better(k, &walk)) {
+            kept.retain(|k| !better(&walk, k));
+            kept.push(walk);
+        }
+    }
+    kept
 }
