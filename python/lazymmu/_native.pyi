@@ -224,5 +224,5 @@ class Kernel:
     def barrier(self) -> None: ...
     def defer(self, flags: int = 0) -> None: ...
 
-def litmus(text: str, isla: bool, variants: list[str], max_logs: int) -> str:
+def litmus(text: str, isla: bool, variants: list[str], max_logs: int, reduce: bool) -> str:
     """Decides one litmus test; the report as JSON text."""

@@ -13,7 +13,10 @@ from tests.litmus.test_manuals import FILES
 
 def compare(text: str, variants: list[str], *, isla: bool = False) -> bool:
     """Whether a test is inside the subset; both sides have to say the same of it."""
-    core = decide_text(text, isla=isla, variants=variants)
+    core = decide_text(text, isla=isla, variants=variants, reduce=False)
+    reduced = decide_text(text, isla=isla, variants=variants)
+    assert (reduced.verdict, reduced.states, reduced.unsupported) == (core.verdict, core.states, core.unsupported)
+    assert reduced.explored <= core.explored
     try:
         test = reference.read(text, variants, in_isla_format=isla)
         answer = reference.decide(test)

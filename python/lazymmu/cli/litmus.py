@@ -13,6 +13,9 @@ from lazymmu.litmus import MAX_LOGS, Result, decide
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="herd's .litmus or isla's .litmus.toml files.")]
 Variants = Annotated[str, typer.Option("--variant", metavar="V,...", help="Variants, as herd names them: ets2, ...")]
+Reduce = Annotated[
+    bool, typer.Option("--reduction/--no-reduction", help="Leave out logs that no thread can tell apart.")
+]
 Logs = Annotated[int, typer.Option("--max-logs", metavar="N", min=1, help="Stop a test after this many logs.")]
 
 
@@ -40,15 +43,17 @@ def main(
     variant: Variants = "",
     as_json: Json = False,
     max_logs: Logs = MAX_LOGS,
+    reduction: Reduce = True,
 ) -> None:
     """Decides litmus tests. Exit status 0: every test was decided; 2: bad input, or a test outside the subset."""
     results = []
     wrong: list[str] = []
     for file in files:
         try:
-            result = decide(file, variants=split(variant), max_logs=max_logs)
+            result = decide(file, variants=split(variant), max_logs=max_logs, reduce=reduction)
         except LitmusError as error:
             wrong.append(str(error))
+            results.append(Result(file=file, unsupported=str(error)))
             continue
         results.append(result)
         if result.unsupported is not None:

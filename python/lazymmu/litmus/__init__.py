@@ -89,15 +89,18 @@ def decide_text(
     variants: Iterable[str] = (),
     file: str = "",
     max_logs: int = MAX_LOGS,
+    reduce: bool = True,
 ) -> Result:
     """Decides a test given as text: herd's format, or isla's.
+
+    ``reduce`` leaves out logs that differ only by what no thread can tell apart; the answer is the same without.
 
     Raises:
         LitmusError: The text makes no sense, or a variant is unknown.
     """
     start = time.perf_counter()
     try:
-        raw = json.loads(_native.litmus(text, isla, list(variants), max_logs))
+        raw = json.loads(_native.litmus(text, isla, list(variants), max_logs, reduce))
     except LitmusError as error:
         raise LitmusError(file, error.place, error.problem) from None
     seconds = time.perf_counter() - start
@@ -118,7 +121,7 @@ def decide_text(
     )
 
 
-def decide(path: str | Path, *, variants: Sequence[str] = (), max_logs: int = MAX_LOGS) -> Result:
+def decide(path: str | Path, *, variants: Sequence[str] = (), max_logs: int = MAX_LOGS, reduce: bool = True) -> Result:
     """Decides the test in a file: isla's format where the name ends in ``.toml``, herd's otherwise.
 
     Raises:
@@ -131,4 +134,4 @@ def decide(path: str | Path, *, variants: Sequence[str] = (), max_logs: int = MA
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise LitmusError(path, "", reason) from error
     isla = path.suffix == ".toml"
-    return decide_text(text, isla=isla, variants=variants, file=str(path), max_logs=max_logs)
+    return decide_text(text, isla=isla, variants=variants, file=str(path), max_logs=max_logs, reduce=reduce)

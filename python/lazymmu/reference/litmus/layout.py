@@ -91,8 +91,6 @@ class Layout:
                 changes.append((bit, bit if bool(int(value)) == when_set else 0))
             elif self.architecture == "armv8" and (key == "attrs" or not value):
                 names = re.findall(r"[\w-]+", value or key)
-                if any(n.startswith(("Device", "Tagged")) for n in names):
-                    raise Unsupported(f"the memory attributes {names}")
                 chosen = ",".join(sorted(n for n in names if n not in USUAL_ATTRIBUTES))
                 if chosen not in self.attributes:
                     self.attributes.append(chosen)

@@ -2,6 +2,7 @@
 
 use crate::visibility::{
     Architecture, Effect, FaultKind, Log, Reading, Regime, Request, Source, Strength, Time, Update, View, Walk, walks,
+    without_dominated,
 };
 
 use super::program::{FLAGS, Inst, Op, Operand, Width};
@@ -73,7 +74,10 @@ impl Runner<'_> {
             for (regime, named) in self.regimes(&state) {
                 let log = Log { initial: &self.test.initial, settled: self.settled, ahead: &state.ahead };
                 let touched = &mut self.findings.touched;
-                let found = walks(&log, &self.test.profile, &state.cpu, &regime, &request, touched);
+                let mut found = walks(&log, &self.test.profile, &state.cpu, &regime, &request, touched);
+                if self.reduce {
+                    found = without_dominated(found);
+                }
                 for walk in found {
                     // Under another identifier only global entries are still found.
                     if !named && !walk.global {

@@ -65,7 +65,7 @@ impl Lens {
             let found = match self.known.get(&seen.effects) {
                 Some(found) => Rc::clone(found),
                 None => {
-                    let found = Rc::new(explore(test, self.cpu, &seen.effects, observed, None));
+                    let found = Rc::new(explore(test, self.cpu, &seen.effects, observed, true, None));
                     let before = self.cells.len();
                     for cell in &found.touched {
                         if !self.cells.contains(cell) {

@@ -69,6 +69,16 @@ impl Tokens {
                 let skip = c.len_utf8();
                 let end = rest[skip..].find(|c: char| !part_of_name(c)).map_or(rest.len(), |i| i + skip);
                 let end = rest[..end].find("..").unwrap_or(end);
+                // Memory attributes have a hyphen in their names.
+                let hyphen = rest[..end].starts_with(|c: char| c.is_alphabetic())
+                    && rest[end..].starts_with('-')
+                    && rest[end + 1..].starts_with(|c: char| c.is_alphabetic());
+                let end = if hyphen {
+                    let from = end + 1;
+                    rest[from..].find(|c: char| !part_of_name(c) && c != '-').map_or(rest.len(), |i| i + from)
+                } else {
+                    end
+                };
                 let word = &rest[..end];
                 let token = match parse_number(word) {
                     Some(value) => Token::Number(value),

@@ -162,7 +162,7 @@ impl Search<'_> {
                 grown |= more;
                 found
             } else {
-                explore(self.test, id as u8, settled, &self.observed[id], None)
+                explore(self.test, id as u8, settled, &self.observed[id], false, None)
             };
             if let Some(why) = found.unsupported {
                 return Err(why);
@@ -326,7 +326,7 @@ impl Search<'_> {
         let settled: Vec<Effect> = log.iter().map(|&n| self.effects[usize::from(n)].clone()).collect();
         let mut events = Vec::new();
         for (id, wanted) in finals.iter().enumerate() {
-            let found = explore(self.test, id as u8, &settled, &self.observed[id], Some(wanted));
+            let found = explore(self.test, id as u8, &settled, &self.observed[id], false, Some(wanted));
             if let Some(why) = found.unsupported {
                 return Err(why);
             }

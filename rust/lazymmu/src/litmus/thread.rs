@@ -50,6 +50,8 @@ pub(super) struct Runner<'a> {
     pub settled: &'a [Effect],
     /// Own effects in the log.
     own: u128,
+    /// Leave out what another way to go makes needless.
+    pub reduce: bool,
     observed: &'a [u8],
     wanted: Option<&'a Final>,
     seen: FxHashSet<Final>,
@@ -62,7 +64,14 @@ pub(super) struct Runner<'a> {
 
 /// Runs thread `id` over `settled`. With `wanted`, only to tell a run that ends so.
 #[must_use]
-pub(super) fn explore(test: &Litmus, id: u8, settled: &[Effect], observed: &[u8], wanted: Option<&Final>) -> Findings {
+pub(super) fn explore(
+    test: &Litmus,
+    id: u8,
+    settled: &[Effect],
+    observed: &[u8],
+    reduce: bool,
+    wanted: Option<&Final>,
+) -> Findings {
     let mut own = 0;
     for (i, effect) in settled.iter().enumerate() {
         if effect.cpu() == id {
@@ -74,6 +83,7 @@ pub(super) fn explore(test: &Litmus, id: u8, settled: &[Effect], observed: &[u8]
         thread: &test.threads[usize::from(id)],
         settled,
         own,
+        reduce,
         observed,
         wanted,
         seen: FxHashSet::default(),
@@ -268,7 +278,7 @@ impl<'a> Runner<'a> {
                 | Inst::Atomic { .. }
                 | Inst::CompareSwap { .. } => {
                     self.accesses += 1;
-                    if self.accesses > MANY && state.story.is_none() {
+                    if self.reduce && self.accesses > MANY && state.story.is_none() {
                         if self.met.contains(&state) {
                             return;
                         }

@@ -20,5 +20,5 @@ mod view;
 pub use cpu::{Fence, Ordering, OwnInvalidation, Reading, Strength};
 pub use effect::{Cpu, ENVIRONMENT, Effect, Initial, Invalidation, Log, Scope, Source, Version};
 pub use profile::{Architecture, Ets, Profile};
-pub use translate::{FaultKind, Regime, Request, Step, Update, Walk, walks};
+pub use translate::{FaultKind, Regime, Request, Step, Update, Walk, walks, without_dominated};
 pub use view::{Time, View};

@@ -284,12 +284,13 @@ pub fn walks(
         touched,
     };
     search.descend(regime.root, regime.level, regime.view);
-    without_dominated(search.found)
+    search.found
 }
 
 /// Drops a way to translate where another does the same, is ordered after less, and may be used longer: every rule is a
 /// lower bound on time or an end of use, so it can do nothing that the other cannot.
-fn without_dominated(found: Vec<Walk>) -> Vec<Walk> {
+#[must_use]
+pub fn without_dominated(found: Vec<Walk>) -> Vec<Walk> {
     if found.len() < 2 {
         return found;
     }

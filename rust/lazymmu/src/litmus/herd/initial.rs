@@ -187,11 +187,13 @@ impl Layout {
     /// Memory attributes: they distinguish entries, and have no effect on ordering here. Bits 4:2 and 9:8.
     fn attribute(&mut self, line: usize, mut names: Vec<String>) -> Result<(u64, u64)> {
         let known = |n: &str| {
-            ["NSH", "ISH", "OSH", "iWB", "iWT", "iNC", "oWB", "oWT", "oNC", "Normal"].contains(&n)
-                || n.ends_with("shareable")
+            let parts = ["NSH", "ISH", "OSH", "iWB", "iWT", "iNC", "oWB", "oWT", "oNC", "Normal", "TaggedNormal"];
+            parts.contains(&n)
+                || n.starts_with("Device-")
+                || ["shareable", "back", "through", "cacheable"].iter().any(|e| n.ends_with(e))
         };
         if let Some(name) = names.iter().find(|n| !known(n)) {
-            return Err(LitmusError::unsupported(line, format!("the memory attribute {name}")));
+            return Err(LitmusError::bad(line, format!("{name:?} is no field and no memory attribute")));
         }
         // What the default is made of.
         names.retain(|n| !["Normal", "ISH", "iWB", "oWB", "Inner-shareable"].contains(&n.as_str()));
