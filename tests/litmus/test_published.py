@@ -16,8 +16,6 @@ VERDICTS = {
     # A walk takes a value from its own CPU's store only once that store is visible to all.
     ("CoRT.inv+addr-trfi", "ets"): "Forbidden",
     ("PPORA.RT.inv", "ets"): "Forbidden",
-    # A faulting access is no effect with a physical address, so that walks at one page offset do not order it.
-    ("MP.TTf.inv.EL1+dsb-tlbiis-dsb+po", "ets"): "Allowed",
 }
 """Where we and a published verdict differ: what we say."""
 
