@@ -166,8 +166,13 @@ pub trait Format: Copy + fmt::Debug + Send + Sync + 'static {
     /// The word with which a table is linked into an entry of `level` (`pXd_populate`).
     fn table(&self, level: Level, pa: u64, init_mm: bool) -> u64;
 
+    /// The bits that `pXd_none` looks at. A loop asks once.
+    fn none_bits(&self, level: Level) -> u64;
     /// `pXd_none`.
-    fn none(&self, level: Level, word: u64) -> bool;
+    #[inline]
+    fn none(&self, level: Level, word: u64) -> bool {
+        word & self.none_bits(level) == 0
+    }
     /// `pXd_present`, software's view.
     fn present(&self, level: Level, word: u64) -> bool;
     /// Whether hardware would use the entry.

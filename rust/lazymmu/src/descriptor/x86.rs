@@ -156,13 +156,12 @@ impl Format for X86 {
     }
 
     #[inline]
-    fn none(&self, level: Level, word: u64) -> bool {
+    fn none_bits(&self, level: Level) -> u64 {
         match (level, self.width) {
-            (Level::Pgd, _) => word == 0,
+            (Level::Pgd, _) | (_, Width::TwoLevel) => u64::MAX,
             // pmd_none looks at an unsigned long: the low half on PAE.
-            (Level::Pmd, Width::Pae) => word & 0xffff_ffff & !ERRATUM == 0,
-            (_, Width::TwoLevel) => word == 0,
-            _ => word & !ERRATUM == 0,
+            (Level::Pmd, Width::Pae) => 0xffff_ffff & !ERRATUM,
+            _ => !ERRATUM,
         }
     }
 
