@@ -25,6 +25,7 @@ __all__ = [
     "event_kinds",
     "geometries",
     "hazards",
+    "litmus",
     "machines",
     "operations",
     "options",
