@@ -5,7 +5,7 @@
 //!
 //! Not modelled: KPTI, MTE tags, cache maintenance of executable pages, errata that repeat TLBI, kpkeys.
 
-use super::{Backend, Info, Registration, new_root};
+use super::{Backend, Info, Registration, arm64_contpte, arm64_user, new_root, user};
 use crate::check::Laws;
 use crate::descriptor::arm64::{Arm64, TABLE_PXN, TABLE_UXN, TYPE_MASK, TYPE_TABLE, VALID};
 use crate::descriptor::{Format, Prot};
@@ -17,14 +17,15 @@ use crate::machine::{INIT_MM, MmId, TaskId, ThreadFlags};
 use crate::modmask::ModMask;
 use crate::scheme::{Arm64Barriers, LazyIrq, Options, Walk};
 use crate::stop::{Run, Step};
+use crate::walk::Stale;
 
 pub static REGISTRATION: Registration = Registration::of::<Arm64Backend>();
 
-const DSB_ISHST: u32 = 1;
-const DSB_ISH: u32 = 2;
+pub(super) const DSB_ISHST: u32 = 1;
+pub(super) const DSB_ISH: u32 = 2;
 
 /// `MAX_TLBI_RANGE_PAGES`: what four range operations of FEAT_TLBIRANGE can cover.
-const MAX_RANGE_PAGES: u64 = 1 << 21;
+pub(super) const MAX_RANGE_PAGES: u64 = 1 << 21;
 
 /// The arm64 backend.
 #[derive(Clone, Debug)]
@@ -136,7 +137,7 @@ fn fix_pgd(geometry: &Geometry) -> u64 {
 
 /// How many range operations cover this many pages, from the largest scale down (`__flush_tlb_range_op`).
 /// With LPA2 a range begins at a multiple of 64 KiB, so the pages in front of that go one by one.
-fn range_operations<W: Watch>(k: &Kernel<Arm64Backend, W>, start: u64, pages: u64) -> u64 {
+pub(super) fn range_operations<W: Watch>(k: &Kernel<Arm64Backend, W>, start: u64, pages: u64) -> u64 {
     let mut left = pages;
     let mut operations = 0;
     if k.backend.format.lpa2() {
@@ -201,8 +202,21 @@ impl Backend for Arm64Backend {
 
     #[inline(always)]
     fn set_pte<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
+        if entry.mm != INIT_MM {
+            return arm64_contpte::set_ptes(k, entry, word, 1, why);
+        }
         k.store(entry, word, why)?;
         complete(k, word)
+    }
+
+    #[inline]
+    fn ptep_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
+        if entry.mm != INIT_MM {
+            return arm64_contpte::get_and_clear_ptes(k, entry, 1);
+        }
+        let old = entry.word();
+        k.store(entry, 0, Store::GetAndClear)?;
+        Ok(old)
     }
 
     /// The barrier is immediate, whatever section the task is in (7.3).
@@ -403,6 +417,84 @@ impl Backend for Arm64Backend {
     /// `__switch_to` completes all stores before the task can run elsewhere.
     fn switch_out<W: Watch>(k: &mut Kernel<Self, W>, _prev: TaskId) -> Step {
         k.emit(Event::of(Kind::DSB).aux(DSB_ISH))
+    }
+
+    fn user_huge<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
+    #[inline]
+    fn ptep_get<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
+        arm64_contpte::ptep_get(k, entry)
+    }
+
+    fn set_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, word: u64, count: u64) -> Step {
+        arm64_contpte::set_ptes(k, first, word, count, Store::Set)
+    }
+
+    fn get_and_clear_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Run<u64> {
+        arm64_contpte::get_and_clear_ptes(k, first, count)
+    }
+
+    fn wrprotect_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Step {
+        arm64_contpte::wrprotect_ptes(k, first, count)
+    }
+
+    fn test_and_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
+        arm64_contpte::test_and_clear_young(k, entry)
+    }
+
+    fn clear_young_dirty<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64, dirty: bool) -> Step {
+        arm64_contpte::clear_young_dirty(k, first, count, dirty)
+    }
+
+    fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, write: bool) -> Run<bool> {
+        arm64_contpte::set_access_flags(k, entry, word, write)
+    }
+
+    fn clear_flush_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
+        arm64_contpte::clear_flush_young(k, entry)
+    }
+
+    fn set_pmd_at<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        k.store(entry, word, Store::Huge)
+    }
+
+    fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _ad: bool) -> Run<u64> {
+        let old = user::pmdp_establish_invalid(k, entry)?;
+        let size = k.geometry().size(Level::Pmd);
+        let start = entry.va & !(size - 1);
+        arm64_user::flush_range(k, entry.mm, (start, start + size), Some(Level::Pmd), false)?;
+        Ok(old)
+    }
+
+    fn pmd_on_stack<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
+        queue_barrier(k)
+    }
+
+    fn needs_flush<W: Watch>(k: &Kernel<Self, W>, old: u64, _new: u64) -> bool {
+        !k.options.arm64_flush_valid_only || old & VALID != 0
+    }
+
+    fn flush_tlb_range<W: Watch>(
+        k: &mut Kernel<Self, W>,
+        mm: MmId,
+        start: u64,
+        end: u64,
+        level: Option<Level>,
+    ) -> Step {
+        if level == Some(Level::Pte) && end - start == k.geometry().page_size() {
+            return arm64_user::flush_tlb_page(k, mm, start);
+        }
+        arm64_user::flush_range(k, mm, (start, end), level.filter(|l| *l == Level::Pmd), false)
+    }
+
+    fn flush_tlb_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
+        arm64_user::flush_tlb_mm(k, mm)
+    }
+
+    fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, stale: &Stale) -> Step {
+        arm64_user::tlb_flush(k, stale)
     }
 
     /// Kernel addresses are looked up in init_mm's tables (TTBR1), others in the process's; a kernel thread that borrows

@@ -15,6 +15,7 @@ use crate::memory::{FrameError, Table, Zone};
 use crate::modmask::ModMask;
 use crate::scheme::{Options, Walk};
 use crate::stop::{Run, Step};
+use crate::walk::Stale;
 
 pub use registry::{ALL, BackendError, Info, Registration, by_name, geometry};
 
@@ -204,6 +205,99 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     }
     /// A task exists that ran before and was switched out.
     fn parked<W: Watch>(_k: &mut Kernel<Self, W>, _task: TaskId) {}
+
+    /// Whether user mappings may have large leaves (`CONFIG_TRANSPARENT_HUGEPAGE`).
+    fn user_huge<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        false
+    }
+    /// `ptep_get`: a leaf of a user address space as the loops over such leaves see it.
+    #[inline]
+    fn ptep_get<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
+        k.read(entry)
+    }
+    /// `set_ptes` of consecutive pages into entries that were empty, or of one.
+    fn set_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, word: u64, count: u64) -> Step {
+        user::set_ptes(k, first, word, count)
+    }
+    /// `get_and_clear_full_ptes`: the first word, with what was young or dirty in any.
+    fn get_and_clear_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Run<u64> {
+        user::get_and_clear_ptes(k, first, count)
+    }
+    /// `wrprotect_ptes`.
+    fn wrprotect_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Step {
+        user::wrprotect_ptes(k, first, count)
+    }
+    /// `ptep_test_and_clear_young`.
+    fn test_and_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
+        user::test_and_clear_young(k, entry)
+    }
+    /// `clear_young_dirty_ptes`; with `dirty` both, else only young.
+    fn clear_young_dirty<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64, dirty: bool) -> Step {
+        user::clear_young_dirty(k, first, count, dirty)
+    }
+    /// `ptep_modify_prot_start` of a run: the first word, with what was young or dirty in any.
+    fn modify_prot_start<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Run<u64> {
+        Self::get_and_clear_ptes(k, first, count)
+    }
+    /// `ptep_modify_prot_commit` of a run.
+    fn modify_prot_commit<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, word: u64, count: u64) -> Step {
+        Self::set_ptes(k, first, word, count)
+    }
+    /// `ptep_set_access_flags`: a fault makes a leaf more permissive. `write`: the fault was a write. Whether anything
+    /// changed.
+    fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, write: bool) -> Run<bool> {
+        user::set_access_flags(k, entry, word, write)
+    }
+    /// `ptep_clear_flush_young`.
+    fn clear_flush_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
+        Self::test_and_clear_young(k, entry)
+    }
+    /// `set_pmd_at`.
+    fn set_pmd_at<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        k.set_entry(entry, word, Store::Huge)
+    }
+    /// `pmdp_invalidate`, or `pmdp_invalidate_ad` with `ad`: the word before.
+    fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _ad: bool) -> Run<u64> {
+        user::pmdp_establish_invalid(k, entry)
+    }
+    /// `pmd_populate` of an entry that is no table's: the kernel fills a leaf table before it is linked.
+    fn pmd_on_stack<W: Watch>(_k: &mut Kernel<Self, W>) -> Step {
+        Ok(())
+    }
+    /// Behind the link of a new table of a user address space.
+    fn user_populated<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>) -> Step {
+        Ok(())
+    }
+    /// `paravirt_release_pte` and its kin: the table is no longer linked.
+    fn table_unlinked<W: Watch>(_k: &mut Kernel<Self, W>, _level: Level, _pa: u64) -> Step {
+        Ok(())
+    }
+    /// `pte_needs_flush`, `huge_pmd_needs_flush`.
+    fn needs_flush<W: Watch>(_k: &Kernel<Self, W>, _old: u64, _new: u64) -> bool {
+        true
+    }
+    /// `CONFIG_MMU_GATHER_MERGE_VMAS`: one flush for neighbouring areas.
+    fn merges_vmas() -> bool {
+        false
+    }
+    /// `flush_tlb_page`, `flush_tlb_range`, `flush_pmd_tlb_range`: user addresses; entries of this level.
+    fn flush_tlb_range<W: Watch>(
+        _k: &mut Kernel<Self, W>,
+        _mm: MmId,
+        _start: u64,
+        _end: u64,
+        _level: Option<Level>,
+    ) -> Step {
+        Ok(())
+    }
+    /// `flush_tlb_mm`.
+    fn flush_tlb_mm<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId) -> Step {
+        Ok(())
+    }
+    /// `tlb_flush` of a gather.
+    fn tlb_flush<W: Watch>(_k: &mut Kernel<Self, W>, _stale: &Stale) -> Step {
+        Ok(())
+    }
 
     /// In whose tables a CPU that has loaded `mm` looks an address up; `None`: in an empty root.
     #[inline]

@@ -9,14 +9,13 @@ use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::kernel::{Entry, Kernel, Watch};
 use crate::machine::{INIT_MM, MmId};
-use crate::memory::{FrameError, Zone};
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
 
-const LOW: u64 = 0xffff_ffff;
+pub(super) const LOW: u64 = 0xffff_ffff;
 
 /// `tlb_single_page_flush_ceiling`.
-const SINGLE_PAGE_FLUSH_CEILING: u64 = 33;
+pub(super) const SINGLE_PAGE_FLUSH_CEILING: u64 = 33;
 
 pub(super) fn format(geometry: &Geometry, options: &Options) -> X86 {
     let width = match (geometry.long_bits, geometry.entry_bytes) {
@@ -141,7 +140,7 @@ pub(super) fn free_below<B: Backend<Format = X86>, W: Watch>(
     let mut scratch = None;
     if entry.level() == Level::Pud {
         if k.options.x86_pud_free_scratch {
-            match alloc_scratch(k)? {
+            match k.alloc_page()? {
                 Some(pa) => scratch = Some(pa),
                 None => return Ok(false),
             }
@@ -167,21 +166,6 @@ pub(super) fn free_below<B: Backend<Format = X86>, W: Watch>(
     }
     k.free_table(table.pa, va, entry.mm)?;
     Ok(true)
-}
-
-/// A page that is no table.
-fn alloc_scratch<B: Backend, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<u64>> {
-    match k.machine.frames.alloc(Level::Pgd, u64::MAX, Zone::Low) {
-        Ok(pa) => {
-            k.emit(Event { addr: pa, ..Event::of(Kind::ALLOC) })?;
-            Ok(Some(pa))
-        }
-        Err(error) => {
-            let injected = u32::from(error == FrameError::Injected);
-            k.emit(Event::of(Kind::ALLOC_FAIL).aux(injected))?;
-            Ok(None)
-        }
-    }
 }
 
 /// A visit to one root by a sync function.

@@ -2,7 +2,7 @@
 //!
 //! Not modelled: page-table isolation's second root, the LDT mapping, MTRRs that forbid a huge leaf.
 
-use super::{Backend, Info, Registration, add_mm, alloc_root, new_root, x86};
+use super::{Backend, Info, Registration, add_mm, alloc_root, new_root, x86, x86_user};
 use crate::check::Laws;
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
@@ -15,6 +15,7 @@ use crate::memory::{FrameError, Table, Zone};
 use crate::modmask::ModMask;
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
+use crate::walk::Stale;
 
 pub static REGISTRATION: Registration = Registration::of::<X86_32>();
 
@@ -215,6 +216,44 @@ impl Backend for X86_32 {
 
     fn highpte<W: Watch>(k: &Kernel<Self, W>) -> bool {
         k.options.highpte
+    }
+
+    fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, ad: bool) -> Run<u64> {
+        x86_user::pmdp_invalidate(k, entry, ad)
+    }
+
+    fn user_populated<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
+        x86_user::user_populated(k, entry)
+    }
+
+    fn needs_flush<W: Watch>(k: &Kernel<Self, W>, old: u64, new: u64) -> bool {
+        k.format().needs_flush(old, new)
+    }
+
+    fn user_huge<W: Watch>(k: &Kernel<Self, W>) -> bool {
+        k.options.x86_pse && k.geometry().levels == 3
+    }
+
+    fn merges_vmas() -> bool {
+        true
+    }
+
+    fn flush_tlb_range<W: Watch>(
+        k: &mut Kernel<Self, W>,
+        mm: MmId,
+        start: u64,
+        end: u64,
+        _level: Option<Level>,
+    ) -> Step {
+        x86_user::flush_tlb_range(k, mm, start, end)
+    }
+
+    fn flush_tlb_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
+        x86_user::flush_tlb_mm(k, mm)
+    }
+
+    fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, stale: &Stale) -> Step {
+        x86_user::tlb_flush(k, stale)
     }
 
     fn switch_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {

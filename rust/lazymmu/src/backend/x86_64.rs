@@ -3,7 +3,7 @@
 //! Not modelled: page-table isolation's second root, MTRRs that forbid a huge leaf, memory encryption, protection keys,
 //! deferred freeing of kernel tables for an IOMMU.
 
-use super::{Backend, Info, Registration, add_mm, alloc_root, new_root, x86};
+use super::{Backend, Info, Registration, add_mm, alloc_root, new_root, x86, x86_user};
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
 use crate::event::codes::Store;
@@ -14,6 +14,7 @@ use crate::machine::{INIT_MM, MmId};
 use crate::modmask::ModMask;
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
+use crate::walk::Stale;
 
 pub static REGISTRATION: Registration = Registration::of::<X86_64>();
 
@@ -136,6 +137,40 @@ impl Backend for X86_64 {
 
     fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step {
         x86::flush_tlb_kernel_range(k, start, end)
+    }
+
+    fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, ad: bool) -> Run<u64> {
+        x86_user::pmdp_invalidate(k, entry, ad)
+    }
+
+    fn needs_flush<W: Watch>(k: &Kernel<Self, W>, old: u64, new: u64) -> bool {
+        k.format().needs_flush(old, new)
+    }
+
+    fn user_huge<W: Watch>(k: &Kernel<Self, W>) -> bool {
+        k.options.x86_pse
+    }
+
+    fn merges_vmas() -> bool {
+        true
+    }
+
+    fn flush_tlb_range<W: Watch>(
+        k: &mut Kernel<Self, W>,
+        mm: MmId,
+        start: u64,
+        end: u64,
+        _level: Option<Level>,
+    ) -> Step {
+        x86_user::flush_tlb_range(k, mm, start, end)
+    }
+
+    fn flush_tlb_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
+        x86_user::flush_tlb_mm(k, mm)
+    }
+
+    fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, stale: &Stale) -> Step {
+        x86_user::tlb_flush(k, stale)
     }
 
     fn switch_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {

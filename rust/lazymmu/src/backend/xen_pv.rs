@@ -11,18 +11,19 @@ mod multicall;
 use multicall::{Queue, Queued};
 use rustc_hash::FxHashMap;
 
-use super::{Backend, Info, Registration, x86, x86_32, x86_64};
+use super::{Backend, Info, Registration, user, x86, x86_32, x86_64};
 use crate::check::Laws;
-use crate::descriptor::x86::{NX, PCD, PRESENT, PWT, USER, Width, X86};
+use crate::descriptor::x86::{ACCESSED, DIRTY, GLOBAL, NX, PCD, PRESENT, PWT, USER, Width, X86};
 use crate::descriptor::{Format, Prot};
 use crate::event::codes::{BugCode, FlushReason, Handler, Hypercall, Store, Tlbi, Warning};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::kernel::{Entry, Kernel, Watch};
-use crate::machine::{MmId, TaskId};
+use crate::machine::{INIT_MM, MmId, TaskId};
 use crate::modmask::ModMask;
 use crate::scheme::{LazyApi, Options, XenLazy};
 use crate::stop::{Run, Step};
+use crate::walk::{Stale, helpers};
 
 pub static REGISTRATION: Registration = Registration::of::<XenPv>();
 
@@ -66,6 +67,8 @@ impl XenPv {
         let mut word = word;
         if word & USER == 0 {
             word |= USER | GUEST_KERNEL;
+        } else {
+            word |= GLOBAL;
         }
         let pa = self.format.address(Level::Pte, word);
         let cached = word & (PCD | PWT | crate::descriptor::x86::PAT) == 0;
@@ -110,24 +113,26 @@ fn flush<W: Watch>(k: &mut Kernel<XenPv, W>, reason: FlushReason) -> Step {
     }
     for item in items {
         match item {
-            Queued::Update { table, pa, index, va, mm, word } => {
+            Queued::Update { table, pa, index, va, mm, word, keep } => {
                 let table = k.machine.memory.open(table);
                 if table.pa == pa {
-                    k.store(Entry::new(table.view(), index, va, mm), word, Store::Drain)?;
+                    let entry = Entry::new(table.view(), index, va, mm);
+                    let word = if keep { word | (entry.word() & (ACCESSED | DIRTY)) } else { word };
+                    k.store(entry, word, Store::Drain)?;
                 } else {
                     k.warn(Warning::MulticallFailed, va)?;
                 }
             }
-            Queued::Invlpg { start, end } => tlbi(k, start, end, Tlbi::Mmuext)?,
-            Queued::FlushAll { start, end } => tlbi(k, start, end, Tlbi::MmuextAll)?,
+            Queued::Invlpg { start, end, mm } => tlbi(k, start, end, mm, Tlbi::Mmuext)?,
+            Queued::FlushAll { start, end, mm } => tlbi(k, start, end, mm, Tlbi::MmuextAll)?,
             Queued::Protect | Queued::Pin => {}
         }
     }
     Ok(())
 }
 
-fn tlbi<W: Watch>(k: &mut Kernel<XenPv, W>, start: u64, end: u64, code: Tlbi) -> Step {
-    k.emit(Event { old: 1, ..Event::of(Kind::TLBI).range(start, end).aux(code as u32) })
+fn tlbi<W: Watch>(k: &mut Kernel<XenPv, W>, start: u64, end: u64, mm: MmId, code: Tlbi) -> Step {
+    k.emit(Event { old: 1, mm: mm.0, ..Event::of(Kind::TLBI).range(start, end).aux(code as u32) })
 }
 
 /// Puts a call into the queue, draining it first if there is no room.
@@ -141,9 +146,9 @@ fn enqueue<W: Watch>(k: &mut Kernel<XenPv, W>, item: Queued) -> Step {
 }
 
 /// `xen_extend_mmu_update`.
-fn queue_update<W: Watch>(k: &mut Kernel<XenPv, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
+fn queue_update<W: Watch>(k: &mut Kernel<XenPv, W>, entry: Entry<'_>, word: u64, why: Store, keep: bool) -> Step {
     let Entry { table, index, va, mm, .. } = entry;
-    enqueue(k, Queued::Update { table: table.id, pa: table.pa, index, va, mm, word })?;
+    enqueue(k, Queued::Update { table: table.id, pa: table.pa, index, va, mm, word, keep })?;
     let event = k.about(Kind::QUEUE, &entry).change(entry.word(), word).aux(why as u32);
     k.emit(event)
 }
@@ -159,7 +164,46 @@ fn emulate<W: Watch>(k: &mut Kernel<XenPv, W>, entry: Entry<'_>, word: u64, why:
     k.store(entry, word, why)
 }
 
+/// `flush_tlb_mm_range` of a guest: page by page up to the ceiling, each its own call; for other CPUs the hypervisor is asked
+/// once (`xen_flush_tlb_multi`).
+fn flush_user<W: Watch>(k: &mut Kernel<XenPv, W>, mm: MmId, range: Option<(u64, u64)>) -> Step {
+    let page = k.geometry().page_size();
+    let (here, others) = k.runs_mm(mm);
+    if others == 0 && !here {
+        return Ok(());
+    }
+    let few = range.filter(|(start, end)| (end - start) / page <= x86::SINGLE_PAGE_FLUSH_CEILING);
+    if others > 0 {
+        let one = few.filter(|(start, end)| end - start <= page);
+        let (start, end) = range.unwrap_or((0, u64::MAX));
+        let item =
+            if one.is_some() { Queued::Invlpg { start, end, mm } } else { Queued::FlushAll { start, end, mm } };
+        enqueue(k, item)?;
+        return issue(k);
+    }
+    let Some((start, end)) = few else {
+        enqueue(k, Queued::FlushAll { start: 0, end: u64::MAX, mm })?;
+        return issue(k);
+    };
+    let mut at = start;
+    while at < end {
+        enqueue(k, Queued::Invlpg { start: at, end: at + page, mm })?;
+        issue(k)?;
+        at += page;
+    }
+    Ok(())
+}
+
 impl XenPv {
+    /// The word with the guest's own frame.
+    fn guest_word(&self, word: u64) -> u64 {
+        if word & PRESENT == 0 {
+            return word;
+        }
+        let machine = self.format.address(Level::Pte, word & !GUEST_KERNEL);
+        word ^ machine ^ self.to_guest(machine)
+    }
+
     /// The leaf word as the guest hands it over: guest frame to machine frame, then the hypervisor's adjustments.
     fn leaf_word(&self, word: u64) -> u64 {
         if word & PRESENT == 0 {
@@ -251,7 +295,7 @@ impl Backend for XenPv {
     fn set_pte<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
         let word = k.backend.leaf_word(word);
         if batching(k) {
-            return queue_update(k, entry, word, why);
+            return queue_update(k, entry, word, why, false);
         }
         k.emit(Event::of(Kind::HYPERCALL).change(1, 1).aux(Hypercall::MmuUpdate as u32))?;
         k.store(entry, word, why)
@@ -280,7 +324,7 @@ impl Backend for XenPv {
     }
 
     fn set_entry<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
-        queue_update(k, entry, word, why)?;
+        queue_update(k, entry, word, why, false)?;
         issue(k)
     }
 
@@ -391,12 +435,12 @@ impl Backend for XenPv {
         let page = k.geometry().page_size();
         x86::send_ipis(k)?;
         if end - start > 33 * page {
-            enqueue(k, Queued::FlushAll { start, end })?;
+            enqueue(k, Queued::FlushAll { start, end, mm: INIT_MM })?;
             return issue(k);
         }
         let mut at = start;
         while at < end {
-            enqueue(k, Queued::Invlpg { start: at, end: at + page })?;
+            enqueue(k, Queued::Invlpg { start: at, end: at + page, mm: INIT_MM })?;
             issue(k)?;
             at += page;
         }
@@ -409,13 +453,113 @@ impl Backend for XenPv {
 
     fn kmap_post_unmap<W: Watch>(k: &mut Kernel<Self, W>, va: u64) -> Step {
         let end = va + k.geometry().page_size();
-        enqueue(k, Queued::Invlpg { start: va, end })?;
+        enqueue(k, Queued::Invlpg { start: va, end, mm: INIT_MM })?;
         issue(k)?;
         k.arch_flush()
     }
 
     fn highpte<W: Watch>(k: &Kernel<Self, W>) -> bool {
         k.geometry().long_bits == 32 && k.options.highpte
+    }
+
+    /// Frames are the guest's own for whoever works with the word.
+    #[inline]
+    fn ptep_get<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
+        let word = k.read(entry)?;
+        Ok(k.backend.guest_word(word))
+    }
+
+    fn get_and_clear_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Run<u64> {
+        let word = user::get_and_clear_ptes(k, first, count)?;
+        Ok(k.backend.guest_word(word))
+    }
+
+    /// `xen_ptep_modify_prot_start`: the entry stays as it is.
+    fn modify_prot_start<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Run<u64> {
+        let format = k.format();
+        let mut word = 0;
+        for n in 0..count {
+            let at = k.entry_behind(first, n);
+            let old = Self::ptep_get(k, at)?;
+            word = if n == 0 { old } else { user::collect(helpers(&format), word, old) };
+        }
+        Ok(word)
+    }
+
+    /// `xen_ptep_modify_prot_commit`: the hypervisor keeps what the CPU has set meanwhile.
+    fn modify_prot_commit<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, word: u64, count: u64) -> Step {
+        let format = k.format();
+        let page = k.geometry().page_size();
+        for n in 0..count {
+            let at = k.entry_behind(first, n);
+            let word = k.backend.leaf_word(helpers(&format).advance(word, n * page));
+            queue_update(k, at, word, Store::Protect, true)?;
+            issue(k)?;
+        }
+        Ok(())
+    }
+
+    /// A locked instruction, trapped and emulated, as for the other read-modify-write helpers.
+    fn wrprotect_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Step {
+        for n in 0..count {
+            let at = k.entry_behind(first, n);
+            let old = k.read(at)?;
+            emulate(k, at, k.format().wrprotect(old), Store::Protect)?;
+        }
+        Ok(())
+    }
+
+    fn test_and_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
+        let format = k.format();
+        let word = k.read(entry)?;
+        let young = helpers(&format).young(word);
+        if young {
+            emulate(k, entry, helpers(&format).mkold(word), Store::Young)?;
+        }
+        Ok(young)
+    }
+
+    fn user_populated<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
+        if k.geometry().long_bits == 32 && entry.level() == Level::Pud {
+            Self::flush_tlb_mm(k, entry.mm)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// `xen_release_ptpage`.
+    fn table_unlinked<W: Watch>(k: &mut Kernel<Self, W>, level: Level, _pa: u64) -> Step {
+        if level == Level::Pte {
+            enqueue(k, Queued::Pin)?;
+        }
+        enqueue(k, Queued::Protect)?;
+        issue(k)
+    }
+
+    fn needs_flush<W: Watch>(k: &Kernel<Self, W>, old: u64, new: u64) -> bool {
+        k.format().needs_flush(old, new)
+    }
+
+    fn merges_vmas() -> bool {
+        true
+    }
+
+    fn flush_tlb_range<W: Watch>(
+        k: &mut Kernel<Self, W>,
+        mm: MmId,
+        start: u64,
+        end: u64,
+        _level: Option<Level>,
+    ) -> Step {
+        flush_user(k, mm, Some((start, end)))
+    }
+
+    fn flush_tlb_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
+        flush_user(k, mm, None)
+    }
+
+    fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, stale: &Stale) -> Step {
+        flush_user(k, stale.mm, (!stale.full).then_some((stale.start, stale.end)))
     }
 
     /// `xen_start_context_switch`.

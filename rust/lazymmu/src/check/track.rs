@@ -386,8 +386,9 @@ impl Track {
             Store::from_code(event.aux),
             Some(Store::Sync | Store::Kmap | Store::Fixmap | Store::Drain | Store::ClearBad)
         );
-        // Tables of user address spaces are not tracked.
-        let untracked = event.mm != INIT_MM.0 && level == Level::Pmd && event.aux == Store::Populate as u32;
+        // Tables of user address spaces are not tracked, nor is anything in the loops over them.
+        let untracked = event.mm != INIT_MM.0
+            && (walk.site.is_some_and(Site::user) || level == Level::Pmd && event.aux == Store::Populate as u32);
         !other && !untracked && walk.mm == event.mm
     }
 

@@ -169,7 +169,7 @@ impl Format for Arm64 {
             ("PAGE_SHARED", base | NG | USER | PXN | UXN | WRITE | RDONLY),
             ("PAGE_READONLY", base | NG | USER | PXN | UXN | RDONLY),
             ("PAGE_EXECONLY", base | NG | PXN | RDONLY),
-            ("PAGE_NONE", ((base & !VALID) | NG | RDONLY | PXN | UXN | USER)),
+            ("PAGE_NONE", (base & !VALID) | PRESENT_INVALID | RDONLY | PXN | UXN),
         ]
     }
 
@@ -295,6 +295,10 @@ impl Format for Arm64 {
         (prot & !GP) | PXN
     }
 
+    fn user(&self) -> Option<&dyn super::user::UserFormat> {
+        Some(self)
+    }
+
     #[inline]
     fn wrprotect(&self, word: u64) -> u64 {
         let mut word = word;
@@ -329,7 +333,7 @@ mod tests {
             ("PAGE_SHARED", 0x0068_0000_0000_0fc3),
             ("PAGE_READONLY", 0x0060_0000_0000_0fc3),
             ("PAGE_EXECONLY", 0x0020_0000_0000_0f83),
-            ("PAGE_NONE", 0x0060_0000_0000_0fc2),
+            ("PAGE_NONE", 0x0060_0000_0000_0f82),
         ] {
             assert_eq!(prot(K48, name), value, "{name}");
         }

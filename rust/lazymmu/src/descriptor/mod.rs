@@ -202,6 +202,10 @@ pub trait Format: Copy + fmt::Debug + Send + Sync + 'static {
     fn pgprot_nx(&self, prot: Prot) -> Prot;
     /// `pte_wrprotect`.
     fn wrprotect(&self, word: u64) -> u64;
+    /// The helpers for user mappings; `None` where those are not modelled.
+    fn user(&self) -> Option<&dyn user::UserFormat> {
+        None
+    }
     /// Whether the permission bits of a leaf allow no more than those of another: `new` grants nothing that `old` lacks.
     fn grants_more(&self, level: Level, old: u64, new: u64) -> bool {
         let (old, new) = (self.attributes(level, old), self.attributes(level, new));

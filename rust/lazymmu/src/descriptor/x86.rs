@@ -77,7 +77,7 @@ impl X86 {
         }
     }
 
-    const fn saved_dirty(self) -> u64 {
+    pub(super) const fn saved_dirty(self) -> u64 {
         match self.width {
             Width::Long => 1 << 58,
             Width::Pae | Width::TwoLevel => 1 << 10,
@@ -233,6 +233,10 @@ impl Format for X86 {
 
     fn pgprot_nx(&self, prot: Prot) -> Prot {
         self.supported(prot | NX)
+    }
+
+    fn user(&self) -> Option<&dyn super::user::UserFormat> {
+        Some(self)
     }
 
     #[inline]

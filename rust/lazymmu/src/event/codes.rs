@@ -55,6 +55,10 @@ codes! {
         Drain = 9 "drain",
         ClearBad = 10 "clear-bad",
         Fixmap = 11 "fixmap",
+        Young = 20 "clear-young",
+        Flags = 21 "access-flags",
+        Convert = 22 "contpte-convert",
+        Invalidate = 23 "invalidate",
     }
 }
 
@@ -70,6 +74,12 @@ codes! {
         Rvaale1is = 7 "rvaale1is",
         Mmuext = 8 "mmuext-invlpg",
         MmuextAll = 9 "mmuext-all",
+        Vale1is = 30 "vale1is",
+        Vae1is = 31 "vae1is",
+        Aside1is = 32 "aside1is",
+        Vale1 = 33 "vale1",
+        Rvale1is = 34 "rvale1is",
+        Rvae1is = 35 "rvae1is",
     }
 }
 
@@ -110,6 +120,28 @@ codes! {
         ApplyToPteRange = 10 "apply_to_pte_range",
         UpdateRangeProt = 11 "update_range_prot",
         PopulateKernel = 12 "populate_kernel",
+        CopyPageRange = 20 "copy_page_range",
+        UnmapPageRange = 21 "unmap_page_range",
+        ChangeProtection = 22 "change_protection",
+        MovePageTables = 23 "move_page_tables",
+        FreePgtables = 24 "free_pgtables",
+        RemapPfnRange = 25 "remap_pfn_range",
+        CopyPteRange = 30 "copy_pte_range",
+        ZapPteRange = 31 "zap_pte_range",
+        ChangePteRange = 32 "change_pte_range",
+        MovePtes = 33 "move_ptes",
+        RemapPteRange = 34 "remap_pte_range",
+        MadviseColdPteRange = 35 "madvise_cold_or_pageout_pte_range",
+        MadviseFreePteRange = 36 "madvise_free_pte_range",
+        WalkPteRange = 37 "walk_pte_range",
+    }
+}
+
+impl Site {
+    /// Whether it works on user mappings only: there the lazy section is as old as lazy MMU mode.
+    #[must_use]
+    pub const fn user(self) -> bool {
+        self as u8 >= Site::CopyPageRange as u8
     }
 }
 
@@ -203,6 +235,7 @@ codes! {
         Preemptible = 10 "xen_mc_flush: preemptible",
         KunmapOrder = 11 "kunmap_local: not the last slot",
         KmapFull = 12 "kmap_local: all slots are taken",
+        RemapPteLive = 20 "remap_pte_range: the entry is occupied",
     }
 }
 

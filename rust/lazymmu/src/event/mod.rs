@@ -57,11 +57,11 @@ kinds! {
     STALE_READ = 12, "of the entry", "first address it maps", "of the entry", "word read", "word queued", "", "software read a word whose new value is still queued";
     ALLOC = 13, "of the table", "first address it maps", "of the table", "", "", "1: highmem", "a table page was allocated and zeroed";
     ALLOC_FAIL = 14, "of the table", "first address it maps", "", "", "", "1: injected", "a table page could not be allocated";
-    FREE = 15, "of the table", "first address it mapped", "of the table", "", "", "", "a table page was freed";
+    FREE = 15, "of the table, 0: no table", "first address it mapped", "of the page", "", "", "data pages", "a table page, or the pages of a folio, were freed";
     DEFER = 16, "", "", "", "flags before", "flags after", "1: in interrupt context", "a barrier is left to the end of the section or scope";
     WMB = 20, "", "", "", "", "", "", "smp_wmb: DMB ISHST on arm64, a compiler barrier on x86";
     BAR = 21, "", "", "", "", "", "", "DSB ISHST; ISB";
-    DSB = 22, "", "", "", "", "", "1: ISHST, 2: ISH", "DSB alone";
+    DSB = 22, "", "", "", "", "", "1: ISHST, 2: ISH, 3: NSHST, 4: NSH", "DSB alone";
     ISB = 23, "", "", "", "", "", "", "ISB alone";
     TLBI = 24, "last level", "start", "", "instructions", "end", "TLBI code", "TLB invalidation on this CPU, or broadcast";
     IPI = 25, "", "", "", "", "", "CPUs reached", "the other CPUs run the invalidation too";
@@ -95,6 +95,7 @@ kinds! {
     FORK = 61, "", "", "", "parent", "child", "enable | pause << 8 of the child", "a task is created";
     MM = 62, "", "", "root", "", "", "", "an mm is created; its root holds what the kernel half needs";
     BH = 63, "", "", "", "", "bottom-half count", "1: disabled, 0: enabled", "local_bh_disable or local_bh_enable";
+    CALL_RCU = 65, "", "", "", "tables", "", "", "table pages are handed to RCU: freed when the operation ends";
     WARN = 70, "", "address", "", "", "", "warning code", "the kernel would print a warning";
     BUG = 71, "", "address", "", "", "", "bug code", "the kernel would stop the task";
 }

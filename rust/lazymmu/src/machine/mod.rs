@@ -3,12 +3,14 @@
 mod areas;
 mod cpu;
 mod data;
+mod folios;
 mod mm;
 mod task;
 
 pub use areas::{AreaError, AreaFlags, VmArea, VmAreas};
 pub use cpu::{Cpu, CpuId};
 pub use data::DataPages;
+pub use folios::{Folio, Folios, Unlinked};
 pub use mm::{INIT_MM, Mm, MmId};
 pub use task::{KmapSlot, LazyMmuState, Task, TaskId, ThreadFlags};
 
@@ -30,6 +32,8 @@ pub struct Machine {
     pub pgd_list: Vec<MmId>,
     /// A page-table dump holds init_mm's mmap lock for writing.
     pub ptdump: bool,
+    /// What user mappings map.
+    pub folios: Folios,
 }
 
 impl Machine {
@@ -48,6 +52,7 @@ impl Machine {
             data: DataPages::new(&geometry),
             pgd_list: Vec::new(),
             ptdump: false,
+            folios: Folios::default(),
         };
         let idle = (0..cpus).map(|n| CpuId(n as u8));
         machine.tasks = tasks.iter().copied().chain(idle).map(|cpu| Task::new(INIT_MM, cpu)).collect();
@@ -108,6 +113,7 @@ impl Machine {
             data: self.data.clone(),
             pgd_list: self.pgd_list.clone(),
             ptdump: self.ptdump,
+            folios: self.folios.clone(),
         }
     }
 }

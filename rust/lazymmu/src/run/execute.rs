@@ -98,6 +98,10 @@ pub enum OpError {
     BottomHalves,
     #[error("no table maps {va:#x}: one entry can be changed only where its table exists")]
     NoTable { va: u64 },
+    #[error("{what} are not modelled on {backend}")]
+    Unmodelled { what: &'static str, backend: &'static str },
+    #[error("the areas are not in ascending order: one starts at {va:#x}")]
+    AreaOrder { va: u64 },
     #[error("{count} pages are listed, {expected} expected")]
     PageCount { count: u64, expected: u64 },
     #[error(
@@ -110,7 +114,7 @@ pub enum OpError {
     Alloc(#[from] AllocError),
 }
 
-type Executed = Result<OpResult, OpError>;
+pub(super) type Executed = Result<OpResult, OpError>;
 
 fn ended<T>(run: Run<T>, ok: impl FnOnce(T) -> Ending) -> OpResult {
     let ending = match run {
@@ -122,11 +126,11 @@ fn ended<T>(run: Run<T>, ok: impl FnOnce(T) -> Ending) -> OpResult {
     OpResult { ending }
 }
 
-fn void(run: Run<()>) -> Executed {
+pub(super) fn void(run: Run<()>) -> Executed {
     Ok(ended(run, |()| Ending::Done))
 }
 
-fn walked(run: Run<(i64, ModMask)>) -> Executed {
+pub(super) fn walked(run: Run<(i64, ModMask)>) -> Executed {
     Ok(ended(run, |(ret, mask)| Ending::Returned { ret, mask, calls: 0 }))
 }
 
@@ -294,6 +298,7 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
             k.machine.ptdump = *running;
             void(Ok(()))
         }
+        user => super::user::execute(k, user),
     }
 }
 
@@ -309,13 +314,14 @@ pub(super) fn range_of<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> (
         | Op::FlushTlbKernelRange { va, size } => (*va, *size),
         Op::VmapPagesRange { va, pages, .. } => (*va, pages.count.wrapping_mul(page)),
         Op::Access { va, .. } => (*va, 1),
+        user if user.code() >= super::user::FIRST => return super::user::range_of(k, user),
         Op::Pte { va, .. } | Op::PopulateKernel { va, .. } | Op::PopulateUser { va, .. } => (*va, page),
         _ => return (0, 0),
     };
     address(k, va).map_or((0, 0), |va| (va, va.wrapping_add(size)))
 }
 
-fn address<B: Backend, W: Drive>(k: &mut Kernel<B, W>, addr: Addr) -> Result<u64, OpError> {
+pub(super) fn address<B: Backend, W: Drive>(k: &mut Kernel<B, W>, addr: Addr) -> Result<u64, OpError> {
     match addr {
         Addr::Number(va) => Ok(va),
         Addr::Slot(at) => {
@@ -325,7 +331,7 @@ fn address<B: Backend, W: Drive>(k: &mut Kernel<B, W>, addr: Addr) -> Result<u64
     }
 }
 
-fn canonical<B: Backend, W: Drive>(k: &mut Kernel<B, W>, addr: Addr) -> Result<u64, OpError> {
+pub(super) fn canonical<B: Backend, W: Drive>(k: &mut Kernel<B, W>, addr: Addr) -> Result<u64, OpError> {
     let va = address(k, addr)?;
     if k.geometry().accepts(va) {
         return Ok(va);
@@ -337,7 +343,7 @@ fn in_kernel_half<B: Backend, W: Drive>(k: &Kernel<B, W>, va: u64) -> Result<(),
     if k.geometry().is_kernel(va) { Ok(()) } else { Err(OpError::Half { va, half: "kernel" }) }
 }
 
-fn aligned(what: &'static str, value: u64, page: u64) -> Result<(), OpError> {
+pub(super) fn aligned(what: &'static str, value: u64, page: u64) -> Result<(), OpError> {
     if value & (page - 1) == 0 { Ok(()) } else { Err(OpError::Misaligned { what, value, page }) }
 }
 
@@ -424,7 +430,7 @@ fn page_shift_of<B: Backend, W: Drive>(
     Ok(shift)
 }
 
-fn physical<B: Backend, W: Drive>(k: &Kernel<B, W>, pa: u64, size: u64) -> Result<u64, OpError> {
+pub(super) fn physical<B: Backend, W: Drive>(k: &Kernel<B, W>, pa: u64, size: u64) -> Result<u64, OpError> {
     let bits = k.geometry().pa_bits;
     aligned("physical address", pa, k.geometry().page_size())?;
     let last = pa.checked_add(size.saturating_sub(1)).ok_or(OpError::Physical { pa, bits })?;
@@ -450,7 +456,7 @@ fn check_pages<B: Backend, W: Drive>(k: &Kernel<B, W>, pages: &crate::walk::Page
     pages.list.iter().try_for_each(|pa| physical(k, *pa, 1).map(|_| ()))
 }
 
-fn prot_of<B: Backend, W: Drive>(k: &Kernel<B, W>, prot: &ProtSpec) -> Result<Prot, OpError> {
+pub(super) fn prot_of<B: Backend, W: Drive>(k: &Kernel<B, W>, prot: &ProtSpec) -> Result<Prot, OpError> {
     match prot {
         ProtSpec::Bits(bits) => fits(k, "protection", *bits),
         ProtSpec::Name(name) => Ok(k.format().prot(name)?),
@@ -463,7 +469,7 @@ fn fits<B: Backend, W: Drive>(k: &Kernel<B, W>, what: &'static str, word: u64) -
     if bits < 64 && word >> bits != 0 { Err(OpError::Word { what, word }) } else { Ok(word) }
 }
 
-fn known_mm<B: Backend, W: Drive>(k: &Kernel<B, W>, mm: u16) -> Result<MmId, OpError> {
+pub(super) fn known_mm<B: Backend, W: Drive>(k: &Kernel<B, W>, mm: u16) -> Result<MmId, OpError> {
     let limit = k.machine.mms.len() as u64;
     if u64::from(mm) < limit { Ok(MmId(mm)) } else { Err(OpError::Unknown { what: "mm", index: u64::from(mm), limit }) }
 }

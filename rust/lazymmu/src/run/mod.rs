@@ -3,6 +3,7 @@
 mod execute;
 mod full;
 mod runner;
+mod user;
 
 pub use execute::{Ending, OpError, OpResult};
 pub use full::{Full, Injected, Quiet};

@@ -149,6 +149,9 @@ impl<B: Backend, W: Drive> Runner<B, W> {
         if let Some(stop) = result.stop() {
             return Ok(stopped(k, stop));
         }
+        if let Err(stop) = k.rcu_quiescent() {
+            return Ok(stopped(k, stop));
+        }
         let (ret, calls, mask) = match result.ending {
             Ending::Returned { ret, mask, calls } => (ret, calls, mask),
             _ => (0, 0, ModMask::NONE),

@@ -245,6 +245,106 @@ ops! {
     35 Ptdump { running: bool, }
     /// Links the tables of one user address, as a page fault does.
     36 PopulateUser { mm: u16, va: Addr, }
+    /// A fault maps anonymous memory; without `write` the zero page.
+    60 DoAnonymousPage {
+        mm: u16,
+        va: Addr,
+        pa: u64,
+        #[serde(default = "one_page")] pages: u64,
+        #[serde(default = "yes")] write: bool,
+        #[serde(default = "readonly")] prot: ProtSpec,
+    }
+    /// A fault maps pages of a file.
+    61 FinishFault {
+        mm: u16,
+        va: Addr,
+        pa: u64,
+        #[serde(default = "one_page")] pages: u64,
+        #[serde(default)] write: bool,
+        #[serde(default = "shared")] prot: ProtSpec,
+    }
+    /// A fault maps anonymous memory with a large leaf.
+    62 DoHugePmdAnonymousPage {
+        mm: u16,
+        va: Addr,
+        pa: u64,
+        #[serde(default = "yes")] write: bool,
+        #[serde(default = "readonly")] prot: ProtSpec,
+    }
+    /// A write fault on a page that may not be written: a copy at `pa`, or the page itself becomes writable.
+    63 DoWpPage {
+        mm: u16,
+        va: Addr,
+        #[serde(default)] pa: Option<u64>,
+        #[serde(default = "readonly")] prot: ProtSpec,
+    }
+    /// A fault on a page that is mapped and allowed: its flags are set.
+    64 HandlePteFault { mm: u16, va: Addr, #[serde(default)] write: bool, }
+    /// Fork copies an area of `mm` to `to`.
+    65 CopyPageRange { mm: u16, to: u16, va: Addr, size: u64, #[serde(default)] shared: bool, }
+    66 FlushTlbMm { mm: u16, }
+    /// `MADV_DONTNEED`.
+    67 ZapPageRange { mm: u16, va: Addr, size: u64, }
+    /// `munmap`: areas go, and tables that nothing between `floor` and `ceiling` needs.
+    68 UnmapRegion {
+        mm: u16,
+        vmas: Vec<VmaSpec>,
+        #[serde(default)] floor: u64,
+        #[serde(default)] ceiling: u64,
+    }
+    /// The whole address space goes.
+    69 ExitMmap { mm: u16, vmas: Vec<VmaSpec>, }
+    /// `mprotect`.
+    70 ChangeProtection {
+        mm: u16,
+        va: Addr,
+        size: u64,
+        prot: ProtSpec,
+        #[serde(default)] try_writable: bool,
+        #[serde(default)] shared: bool,
+    }
+    /// `mremap`.
+    71 MovePageTables { mm: u16, va: Addr, to: u64, size: u64, }
+    /// Maps memory that has no folios.
+    72 RemapPfnRange { mm: u16, va: Addr, size: u64, pa: u64, #[serde(default = "shared")] prot: ProtSpec, }
+    /// `MADV_COLD`, `MADV_FREE`.
+    73 Madvise { mm: u16, va: Addr, size: u64, advice: AdviceKind, }
+    /// The multi-generational LRU looks who was used.
+    74 WalkPteRange { mm: u16, va: Addr, size: u64, }
+    /// Reclaim asks whether one page was used.
+    75 PtepClearFlushYoung { mm: u16, va: Addr, }
+    /// A large leaf becomes a table.
+    76 SplitHugePmd { mm: u16, va: Addr, #[serde(default = "readonly")] prot: ProtSpec, }
+}
+
+/// An area of a user address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VmaSpec {
+    pub start: u64,
+    pub end: u64,
+    #[serde(default)]
+    pub pfnmap: bool,
+}
+
+/// What `madvise` is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdviceKind {
+    Cold,
+    Free,
+}
+
+const fn one_page() -> u64 {
+    1
+}
+
+fn readonly() -> ProtSpec {
+    ProtSpec::Name("PAGE_READONLY".to_owned())
+}
+
+fn shared() -> ProtSpec {
+    ProtSpec::Name("PAGE_SHARED".to_owned())
 }
 
 const fn yes() -> bool {

@@ -229,6 +229,18 @@ options! {
         "arch_kmap_local_post_map drains the lazy queue, as on x86";
     xen_lazy: XenLazy = XenLazy::Nested,
         "how Xen PV keeps its lazy mode";
+    batched_user_ptes: bool = false,
+        "mprotect and mremap work on batches of a large folio (v6.17)";
+    pt_reclaim: bool = false,
+        "MADV_DONTNEED of all that a leaf table maps frees the table (v6.14)";
+    rcu_table_free: bool = true,
+        "table pages of user address spaces are freed by RCU (x86: with PARAVIRT, from v6.14 always)";
+    arm64_contpte: bool = true,
+        "user mappings of large folios are folded into contiguous groups (v6.9)";
+    arm64_flush_valid_only: bool = false,
+        "mprotect flushes only entries that were valid (7.x)";
+    arm64_flush_relaxed_local: bool = false,
+        "an entry that a fault made more permissive is flushed on this CPU only (7.x)";
     xen_fork_balanced: bool = false,
         "a new task's first switch-in does not resume what was never paused (a cure for 7.2 and 7.3)";
 }

@@ -1,4 +1,5 @@
-//! v6.12: the sync hook behind the walk; lazy MMU mode only around `apply_to_page_range` callbacks.
+//! v6.12: the sync hook behind the walk; lazy MMU mode only around `apply_to_page_range` callbacks
+//! and the loops over user mappings.
 
 use super::{Hooks, Options, Scheme, Walk};
 use crate::event::codes::Site;
@@ -32,10 +33,10 @@ impl Scheme for V6_12 {
     }
 
     fn pte_begin(&self, kernel: &mut dyn Hooks, site: Site) -> Step {
-        if site == Site::ApplyToPteRange { kernel.lazy_enable() } else { Ok(()) }
+        if site == Site::ApplyToPteRange || site.user() { kernel.lazy_enable() } else { Ok(()) }
     }
 
     fn pte_end(&self, kernel: &mut dyn Hooks, site: Site) -> Step {
-        if site == Site::ApplyToPteRange { kernel.lazy_disable() } else { Ok(()) }
+        if site == Site::ApplyToPteRange || site.user() { kernel.lazy_disable() } else { Ok(()) }
     }
 }

@@ -28,6 +28,10 @@ impl Scheme for V7_0 {
             arm64_barriers: Arm64Barriers::LazyActive,
             arm64_table_af: true,
             arm64_tlbi_all_at_limit: true,
+            batched_user_ptes: true,
+            pt_reclaim: true,
+            arm64_flush_valid_only: true,
+            arm64_flush_relaxed_local: true,
             x86_pud_free_scratch: false,
             xen_lazy: XenLazy::TaskCounts,
             ..V6_16.options()

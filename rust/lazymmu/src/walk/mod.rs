@@ -4,6 +4,7 @@ mod apply;
 mod callback;
 pub mod image;
 mod pages;
+mod user;
 mod vmalloc;
 mod vmap_pages;
 mod vmap_range;
@@ -12,6 +13,8 @@ mod vunmap;
 pub use apply::ApplyResult;
 pub use callback::{PteFn, PteFnKind};
 pub use pages::Pages;
+pub(crate) use user::helpers;
+pub use user::{Advice, Gather, NewPage, Protection, Stale, Vma, WriteFault};
 pub use vmalloc::{AllocError, Allocation};
 
 use crate::backend::Backend;

@@ -23,14 +23,18 @@ pub(super) enum Queued {
         va: u64,
         mm: MmId,
         word: u64,
+        /// `MMU_PT_UPDATE_PRESERVE_AD`.
+        keep: bool,
     },
     Invlpg {
         start: u64,
         end: u64,
+        mm: MmId,
     },
     FlushAll {
         start: u64,
         end: u64,
+        mm: MmId,
     },
     /// A table page becomes read-only (`update_va_mapping`).
     Protect,
@@ -103,7 +107,7 @@ mod tests {
     fn thirty_one_updates_fit() {
         let table = Memory::new().insert(0x1000, Level::Pte, 512);
         let (id, pa) = (table.id, table.pa);
-        let update = |index| Queued::Update { table: id, pa, index, va: 0, mm: INIT_MM, word: index as u64 };
+        let update = |index| Queued::Update { table: id, pa, index, va: 0, mm: INIT_MM, word: index as u64, keep: false };
         let mut queue = Queue::default();
         for n in 0..31 {
             assert!(queue.has_room(&update(n)), "{n}");

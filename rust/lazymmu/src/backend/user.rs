@@ -1,0 +1,106 @@
+//! Loops over user leaves as architectures without an own version have them (`include/linux/pgtable.h`).
+
+use super::Backend;
+use crate::descriptor::Format;
+use crate::event::codes::Store;
+use crate::geometry::Level;
+use crate::kernel::{Entry, Kernel, Watch};
+use crate::stop::{Run, Step};
+use crate::walk::helpers;
+
+pub(super) fn set_ptes<B: Backend, W: Watch>(k: &mut Kernel<B, W>, first: Entry<'_>, word: u64, count: u64) -> Step {
+    let format = k.format();
+    let page = k.geometry().page_size();
+    for n in 0..count {
+        let at = k.entry_behind(first, n);
+        k.set_pte(at, helpers(&format).advance(word, n * page), Store::Set)?;
+    }
+    Ok(())
+}
+
+pub(super) fn get_and_clear_ptes<B: Backend, W: Watch>(
+    k: &mut Kernel<B, W>,
+    first: Entry<'_>,
+    count: u64,
+) -> Run<u64> {
+    let format = k.format();
+    let user = helpers(&format);
+    let mut word = 0;
+    for n in 0..count {
+        let at = k.entry_behind(first, n);
+        let old = k.ptep_get_and_clear(at)?;
+        word = if n == 0 { old } else { collect(user, word, old) };
+    }
+    Ok(word)
+}
+
+/// The word with what another one of its run has seen.
+pub(super) fn collect(user: &dyn crate::descriptor::user::UserFormat, word: u64, other: u64) -> u64 {
+    let word = if user.dirty(other) { user.mkdirty(word) } else { word };
+    if user.young(other) { user.mkyoung(word) } else { word }
+}
+
+/// A compare-and-exchange for each.
+pub(super) fn wrprotect_ptes<B: Backend, W: Watch>(k: &mut Kernel<B, W>, first: Entry<'_>, count: u64) -> Step {
+    for n in 0..count {
+        let at = k.entry_behind(first, n);
+        let old = at.word();
+        k.store(at, k.format().wrprotect(old), Store::Protect)?;
+    }
+    Ok(())
+}
+
+pub(super) fn test_and_clear_young<B: Backend, W: Watch>(k: &mut Kernel<B, W>, entry: Entry<'_>) -> Run<bool> {
+    let format = k.format();
+    let word = k.read(entry)?;
+    let young = helpers(&format).young(word);
+    if young {
+        k.store(entry, helpers(&format).mkold(entry.word()), Store::Young)?;
+    }
+    Ok(young)
+}
+
+pub(super) fn clear_young_dirty<B: Backend, W: Watch>(
+    k: &mut Kernel<B, W>,
+    first: Entry<'_>,
+    count: u64,
+    dirty: bool,
+) -> Step {
+    let format = k.format();
+    for n in 0..count {
+        let at = k.entry_behind(first, n);
+        if dirty {
+            let old = B::get_and_clear_ptes(k, at, 1)?;
+            k.set_pte(at, helpers(&format).mkclean(helpers(&format).mkold(old)), Store::Set)?;
+        } else {
+            B::test_and_clear_young(k, at)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn set_access_flags<B: Backend, W: Watch>(
+    k: &mut Kernel<B, W>,
+    entry: Entry<'_>,
+    word: u64,
+    write: bool,
+) -> Run<bool> {
+    let changed = B::ptep_get(k, entry)? != word;
+    if changed && write {
+        k.set_pte(entry, word, Store::Flags)?;
+    }
+    Ok(changed)
+}
+
+/// `pmdp_establish` of the invalid form: one exchange.
+pub(super) fn pmdp_establish_invalid<B: Backend, W: Watch>(k: &mut Kernel<B, W>, entry: Entry<'_>) -> Run<u64> {
+    let format = k.format();
+    let old = k.read(entry)?;
+    k.store(entry, helpers(&format).mkinvalid(old), Store::Invalidate)?;
+    Ok(old)
+}
+
+/// The size that entries of a level map.
+pub(super) fn stride<B: Backend, W: Watch>(k: &Kernel<B, W>, level: Option<Level>) -> u64 {
+    k.geometry().size(level.unwrap_or(Level::Pte))
+}

@@ -1,0 +1,242 @@
+//! Large leaves of user mappings (`mm/huge_memory.c`): each keeps a leaf table in reserve for the day it is split.
+
+use super::batch::Ignore;
+use super::{Gather, Protection, helpers};
+use crate::backend::Backend;
+use crate::descriptor::{Format, Prot};
+use crate::event::codes::Store;
+use crate::event::{Event, Kind};
+use crate::geometry::Level;
+use crate::kernel::{Entry, Kernel, Watch};
+use crate::machine::{MmId, Unlinked};
+use crate::memory::{FrameError, Table, Zone};
+use crate::stop::{Run, Step, errno};
+use crate::walk::Walked;
+
+impl<B: Backend, W: Watch> Kernel<B, W> {
+    /// The protection of the private area around a large leaf.
+    pub(super) fn leaf_prot(&self, word: u64) -> Prot {
+        helpers(&self.format()).huge_prot(word)
+    }
+
+    /// `pte_alloc_one`: a leaf table that nothing links yet.
+    pub(super) fn pte_alloc_one(&mut self, mm: MmId, va: u64) -> Run<Option<Table>> {
+        let base = va & !(self.geometry().size(Level::Pmd) - 1);
+        let zone = if B::highpte(self) { Zone::High } else { Zone::Low };
+        match self.machine.frames.alloc(Level::Pte, base, zone) {
+            Ok(pa) => {
+                let entries = self.geometry().entries(Level::Pte);
+                let table = self.machine.memory.insert(pa, Level::Pte, entries);
+                let high = u32::from(self.machine.frames.is_high(pa));
+                let event = Event { mm: mm.0, ..Event::of(Kind::ALLOC).at(Level::Pte, base, pa) };
+                self.emit(event.aux(high))?;
+                Ok(Some(table))
+            }
+            Err(error) => {
+                let injected = u32::from(error == FrameError::Injected);
+                let event = Event { mm: mm.0, ..Event::of(Kind::ALLOC_FAIL).at(Level::Pte, base, 0) };
+                self.emit(event.aux(injected))?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// `pte_free` of a table that was never linked, or is no longer.
+    pub(super) fn pte_free(&mut self, mm: MmId, va: u64, pa: u64) -> Step {
+        let va = va & !(self.geometry().size(Level::Pmd) - 1);
+        self.free_unlinked(Unlinked { pa, level: Level::Pte, va, mm: mm.0 })
+    }
+
+    /// `zap_deposited_table`.
+    fn zap_deposited_table(&mut self, pmd: Entry<'_>) -> Step {
+        match self.machine.folios.withdraw(pmd.table.pa) {
+            Some(pa) => self.pte_free(pmd.mm, pmd.va, pa),
+            None => Ok(()),
+        }
+    }
+
+    /// `copy_huge_pmd`.
+    pub(super) fn copy_huge_pmd(&mut self, to: Entry<'_>, from: Entry<'_>) -> Run<i64> {
+        let Some(reserve) = self.pte_alloc_one(to.mm, to.va)? else {
+            return Ok(errno::ENOMEM);
+        };
+        self.table_lock(to.table.pa)?;
+        self.table_lock(from.table.pa)?;
+        let word = self.read(from)?;
+        let format = self.format();
+        if let Some(folio) = self.normal_folio(Level::Pmd, word) {
+            self.machine.folios.get(folio.start, 1);
+            self.machine.folios.set_exclusive(folio.start, false);
+        }
+        self.machine.folios.deposit(to.table.pa, reserve.pa);
+        let word = format.wrprotect(word);
+        self.store(from, word, Store::Protect)?;
+        B::set_pmd_at(self, to, helpers(&format).mkold(word))?;
+        self.table_unlock(from.table.pa)?;
+        self.table_unlock(to.table.pa)?;
+        Ok(0)
+    }
+
+    /// `zap_huge_pmd`: the reserve is freed at once, the pages behind the flush.
+    pub(super) fn zap_huge_pmd(&mut self, gather: &mut Gather, pmd: Entry<'_>) -> Step {
+        self.table_lock(pmd.table.pa)?;
+        let old = pmd.word();
+        self.store(pmd, 0, Store::GetAndClear)?;
+        gather.note(Level::Pmd, pmd.va, self.geometry().size(Level::Pmd));
+        self.zap_deposited_table(pmd)?;
+        self.table_unlock(pmd.table.pa)?;
+        if let Some(folio) = self.normal_folio(Level::Pmd, old)
+            && self.tlb_remove_pages(gather, folio.start, 1)?
+        {
+            self.tlb_flush_mmu(gather)?;
+        }
+        Ok(())
+    }
+
+    /// `change_huge_pmd`: never cleared in between, for others may look at it without the lock.
+    pub(super) fn change_huge_pmd(&mut self, gather: &mut Gather, pmd: Entry<'_>, to: Protection) -> Run<i64> {
+        self.table_lock(pmd.table.pa)?;
+        let old = B::pmdp_invalidate(self, pmd, true)?;
+        let format = self.format();
+        let user = helpers(&format);
+        let mut new = user.modify(Level::Pmd, old, to.prot);
+        let folio = self.normal_folio(Level::Pmd, old);
+        if to.try_writable && !user.write(new) && self.can_change_writable(new, folio, to) {
+            new = user.mkwrite(new);
+        }
+        B::set_pmd_at(self, pmd, new)?;
+        let size = self.geometry().size(Level::Pmd);
+        if B::needs_flush(self, old, new) {
+            gather.note(Level::Pmd, pmd.va, size);
+        }
+        self.table_unlock(pmd.table.pa)?;
+        Ok((size / self.geometry().page_size()) as i64)
+    }
+
+    /// `move_huge_pmd`: false where the target is occupied.
+    pub(super) fn move_huge_pmd(&mut self, from: Entry<'_>, to: Entry<'_>) -> Run<bool> {
+        if !self.entry_none(to)? {
+            return Ok(false);
+        }
+        let (lock, other) = (from.table.pa, to.table.pa);
+        self.table_lock(lock)?;
+        if other != lock {
+            self.table_lock(other)?;
+        }
+        let word = from.word();
+        self.store(from, 0, Store::GetAndClear)?;
+        if other != lock
+            && let Some(reserve) = self.machine.folios.withdraw(lock)
+        {
+            self.machine.folios.deposit(other, reserve);
+        }
+        B::set_pmd_at(self, to, word)?;
+        let end = from.va + self.geometry().size(Level::Pmd);
+        B::flush_tlb_range(self, from.mm, from.va, end, Some(Level::Pmd))?;
+        if other != lock {
+            self.table_unlock(other)?;
+        }
+        self.table_unlock(lock)?;
+        Ok(true)
+    }
+
+    /// `split_huge_pmd` of the large leaf at an address, if there is one. `prot`: `vm_page_prot` of the area.
+    pub fn split_huge_pmd_at(&mut self, mm: MmId, va: u64, prot: Prot) -> Step {
+        let Some(table) = self.user_lookup(mm, va, Level::Pmd)? else { return Ok(()) };
+        let pmd = self.pmd_of(&table, mm, va);
+        if let super::Pmd::Huge(_) = self.look_at_pmd(pmd)? { self.split_huge_pmd(pmd, prot) } else { Ok(()) }
+    }
+
+    /// `__split_huge_pmd`: invalidate and flush, fill the reserve, link it.
+    pub(super) fn split_huge_pmd(&mut self, pmd: Entry<'_>, prot: Prot) -> Step {
+        self.table_lock(pmd.table.pa)?;
+        let size = self.geometry().size(Level::Pmd);
+        let va = pmd.va & !(size - 1);
+        let old = B::pmdp_invalidate(self, pmd, false)?;
+        let Some(reserve) = self.machine.folios.withdraw(pmd.table.pa) else {
+            // Made by something other than a fault: nothing was put aside.
+            return self.bug(crate::event::codes::BugCode::StrayWalk, pmd.va);
+        };
+        B::pmd_on_stack(self)?;
+        let format = self.format();
+        let user = helpers(&format);
+        let mut word = format.pte(user.frame(Level::Pmd, old), prot);
+        if user.write(old) {
+            word = user.mkwrite(word);
+        }
+        if !user.young(old) {
+            word = user.mkold(word);
+        }
+        if user.dirty(old) {
+            word = user.mkdirty(word);
+        }
+        let pages = size / self.geometry().page_size();
+        if let Some(folio) = self.normal_folio(Level::Pmd, old) {
+            self.machine.folios.get(folio.start, pages - 1);
+        }
+        if let Some(id) = self.machine.memory.at(reserve) {
+            let table = self.machine.memory.open(id);
+            B::set_ptes(self, Entry::new(table.view(), 0, va, pmd.mm), word, pages)?;
+        }
+        self.emit_kind(Kind::WMB)?;
+        let link = B::table_word(self, Level::Pmd, reserve, false);
+        self.set_entry(pmd, link, Store::Populate)?;
+        self.table_unlock(pmd.table.pa)
+    }
+
+    /// `__do_huge_pmd_anonymous_page`: 0, or -ENOMEM.
+    pub fn do_huge_pmd_anonymous_page(&mut self, mm: MmId, va: u64, pa: u64, prot: Prot, write: bool) -> Walked {
+        let none = crate::modmask::ModMask::NONE;
+        let size = self.geometry().size(Level::Pmd);
+        let va = va & !(size - 1);
+        let Some(table) = self.user_table(mm, va, Level::Pmd)? else {
+            return Ok((errno::ENOMEM, none));
+        };
+        let Some(reserve) = self.pte_alloc_one(mm, va)? else {
+            return Ok((errno::ENOMEM, none));
+        };
+        let pmd = self.pmd_of(&table, mm, va);
+        self.table_lock(table.pa)?;
+        if !self.entry_none(pmd)? {
+            self.table_unlock(table.pa)?;
+            self.pte_free(mm, va, reserve.pa)?;
+            return Ok((0, none));
+        }
+        let format = self.format();
+        let user = helpers(&format);
+        let mut word = user.mkdirty(format.huge(Level::Pmd, pa, prot));
+        if write {
+            word = user.mkwrite(word);
+        }
+        self.machine.folios.allocate(pa, size, true);
+        self.machine.folios.get(pa, 1);
+        self.machine.folios.deposit(table.pa, reserve.pa);
+        B::set_pmd_at(self, pmd, word)?;
+        self.table_unlock(table.pa)?;
+        Ok((0, none))
+    }
+
+    /// `madvise_cold_or_pageout_pte_range` and `madvise_free_huge_pmd` on a large leaf that the range covers.
+    pub(super) fn age_huge_pmd(&mut self, gather: &mut Gather, pmd: Entry<'_>, free: bool) -> Step {
+        self.table_lock(pmd.table.pa)?;
+        let format = self.format();
+        let user = helpers(&format);
+        let word = self.read(pmd)?;
+        let size = self.geometry().size(Level::Pmd);
+        let alone = self.normal_folio(Level::Pmd, word).is_some_and(|folio| folio.refs == 1);
+        let seen = user.young(word) || (free && user.dirty(word));
+        if alone && seen {
+            if free {
+                B::pmdp_invalidate(self, pmd, false)?;
+                B::set_pmd_at(self, pmd, user.mkclean(user.mkold(word)))?;
+            } else {
+                self.store(pmd, user.mkold(word), Store::Young)?;
+            }
+            gather.note(Level::Pmd, pmd.va, size);
+        }
+        self.table_unlock(pmd.table.pa)
+    }
+
+    /// What a run of entries of a folio may differ in for aging.
+    pub(super) const AGED: Ignore = Ignore { write: true, dirty: true };
+}
