@@ -16,7 +16,7 @@ SHOWN = 40
 """Differences of a recording that are shown one by one."""
 
 Recordings = Annotated[
-    list[str], typer.Argument(metavar="RECORDING...", help="Configuration directories, or ops*.jsonl or hwseq.jsonl.")
+    list[str], typer.Argument(metavar="RECORDING...", help="Configuration directories, or ops*.jsonl, user*.jsonl or hwseq.jsonl.")
 ]
 
 
@@ -33,8 +33,6 @@ def main(recordings: Recordings, json: common.Json = False) -> bool:
             if not json:
                 _show(console, report)
         found.append((source, reports))
-        if not json and recording.file is None and (user := recording.find("user.jsonl")):
-            console.print(f"{user}: not read, user address spaces are not compared", soft_wrap=True, markup=False)
     if json:
         values = [_value(source, reports) for source, reports in found]
         common.print_json(values[0] if len(values) == 1 else values)

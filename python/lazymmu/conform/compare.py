@@ -27,6 +27,8 @@ from lazymmu.conform.commands import (
 )
 from lazymmu.conform.report import Difference, Found, Report, first_difference
 from lazymmu.conform.session import Ran, Session
+from lazymmu.conform.user import UserFile
+from lazymmu.conform.user import files as user_files
 from lazymmu.errors import ConfigError, ProgramError, RecordingError, RunError
 from lazymmu.recording import Kernel, Recording, describe, read_records
 from lazymmu.report import names
@@ -50,11 +52,15 @@ def conform(recording: Recording) -> Iterator[Report]:
     kernel = describe(recording)
     if not (kernel.backend and kernel.geometry):
         raise RecordingError(recording.folder, "", "the kernel is not modelled")
+    if recording.file is None or recording.file.name.startswith("user"):
+        yield from (UserFile(kernel, recording, file).report() for file in user_files(recording))
+        if recording.file is not None:
+            return
     if recording.file is not None and recording.file.name.startswith("hwseq"):
         recording = Recording(recording.folder, recording.need("ops_hw.jsonl"))
     files = recording.matching("ops", ".jsonl")
     if not files:
-        raise RecordingError(recording.file or recording.folder, "", "no ops*.jsonl or hwseq.jsonl to conform to")
+        raise RecordingError(recording.file or recording.folder, "", "no ops*.jsonl, user*.jsonl or hwseq.jsonl to conform to")
     for file in files:
         yield _File(kernel, recording, file).report()
 

@@ -24,9 +24,9 @@ fn flush_tlb_mm_range<B: Backend, W: Watch>(
     } else if !here {
         return Ok(());
     }
-    match range.map(|(start, end)| (start, end, (end - start) / stride)) {
-        Some((start, end, count)) if count <= x86::SINGLE_PAGE_FLUSH_CEILING => {
-            k.user_tlbi(mm, (start, end), count, false, Tlbi::Invlpg)
+    match range {
+        Some((start, end)) if (end - start) / stride <= x86::SINGLE_PAGE_FLUSH_CEILING => {
+            k.user_tlbi(mm, (start, end), (end - start).div_ceil(stride), false, Tlbi::Invlpg)
         }
         _ => k.user_tlbi(mm, (0, u64::MAX), 1, false, Tlbi::Cr3),
     }

@@ -67,7 +67,8 @@ impl XenPv {
         let mut word = word;
         if word & USER == 0 {
             word |= USER | GUEST_KERNEL;
-        } else {
+        } else if word & GUEST_KERNEL == 0 {
+            // User pages are global: the guest's kernel runs on them too.
             word |= GLOBAL;
         }
         let pa = self.format.address(Level::Pte, word);

@@ -1,0 +1,273 @@
+"""``conform`` over ``user*.jsonl``: a recorded process and its page tables, step by step.
+
+Tables lie elsewhere in the model than in the kernel, so entries are compared by level and address, links by what they
+say besides the address, and the addresses must belong together from first to last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lazymmu import _native
+from lazymmu.arrays import EVENT, RESULT, records
+from lazymmu.conform import user_hardware
+from lazymmu.conform.changes import BadRecord, Changes
+from lazymmu.conform.changes import recorded as recorded_changes
+from lazymmu.conform.report import Difference, Found, Report
+from lazymmu.conform.user_steps import CHILD, PARENT, BadStep, Op, Seen, Steps
+from lazymmu.errors import ConfigError, ProgramError, RecordingError, RunError
+from lazymmu.machine import load_program
+from lazymmu.recording import Kernel, Recording, read_records
+from lazymmu.results import from_record
+
+Key = tuple[int, int]
+"""Level and first address of an entry."""
+
+IGNORED = ("probes", "info", "lzreset")
+ACCESSED, DIRTY = 0x20, 0x40
+
+
+class Model:
+    """The process in the model."""
+
+    def __init__(self, kernel: Kernel, window: tuple[int, int]) -> None:
+        self.kernel = kernel
+        self.window = window
+        options = [(k, v if isinstance(v, str) else str(v).lower()) for k, v in kernel.options.items()]
+        self.machine = _native.Machine(
+            kernel.backend, kernel.scheme, kernel.geometry, options, {}, 1, CHILD, [(PARENT, 0)], "logged", None
+        )
+        geometry = self.machine.geometry
+        self.levels: dict[int, tuple[int, int]] = {n: (shift, count) for n, _, shift, count in geometry["levels"]}
+        self.sizes = {n: 1 << shift for n, (shift, _) in self.levels.items()}
+        self.root_level = max(self.levels)
+        self.page, self.pmd = self.sizes[1], self.sizes[2]
+        self.entry_bytes: int = geometry["entry_bytes"]
+        self.events: list[Any] = []
+        self.by_hardware = 0
+
+    def run(self, op: Op) -> int:
+        """Carries out one operation of the process."""
+        raw = self.machine.run(load_program([op]))
+        result = from_record(records(raw.take_results(), RESULT)[0])
+        self.events.append(records(raw.events(), EVENT))
+        if result.ending not in ("returned", "done"):
+            raise RunError(f"{next(iter(op))}: {result.ending}")
+        return result.ret
+
+    def _path(self, va: int) -> Iterator[tuple[int, int, int]]:
+        """Level, address of the entry, and word, from the root down to where the walk ends."""
+        table = self.machine.roots()[PARENT]
+        for level in range(self.root_level, 0, -1):
+            shift, entries = self.levels[level]
+            at = table + (va >> shift & entries - 1) * self.entry_bytes
+            word = self.machine.peek(at)
+            yield level, at, word
+            if self.machine.classify(level, word) != "table":
+                return
+            table = self.machine.table_pa(level, word)
+
+    def word(self, va: int) -> int | None:
+        """The leaf word of an address."""
+        return next((word for level, _, word in self._path(va) if level == 1), None)
+
+    def huge(self, va: int) -> bool:
+        """Whether a large leaf maps the address."""
+        return any(level > 1 and self.machine.classify(level, word) == "leaf" for level, _, word in self._path(va))
+
+    def _attributes(self, va: int) -> Mapping[str, Any]:
+        return self.machine.attributes(1, self.word(va) or 0) or {}
+
+    def writable(self, va: int) -> bool:
+        """Whether hardware may write through the entry."""
+        return bool(self._attributes(va).get("write"))
+
+    def set_by_hardware(self, va: int, *, write: bool) -> bool:
+        """x86 CPUs set the bits themselves; the arm64 ones that were recorded do not."""
+        if self.kernel.backend == "arm64" or write and not self.writable(va):
+            return False
+        at, word = next((at, word) for level, at, word in self._path(va) if level == 1)
+        new = word | ACCESSED | (DIRTY if write else 0)
+        if new != word:
+            self.by_hardware += 1
+            self.machine.poke(at, new)
+        return True
+
+    def entries(self) -> dict[Key, tuple[int, int, int]]:
+        """The entries of the window that are not empty: table, place and word."""
+        tables = {pa: (level, words.tolist()) for pa, level, words in self.machine.image(PARENT)}
+        out: dict[Key, tuple[int, int, int]] = {}
+        stack = [(self.machine.roots()[PARENT], 0)]
+        start, end = self.window
+        while stack:
+            table, base = stack.pop()
+            level, words = tables[table]
+            size = self.sizes[level]
+            first = max(0, (start - base) // size)
+            for index in range(first, min(len(words), (end - base + size - 1) // size)):
+                word = words[index]
+                if word:
+                    va = base + index * size
+                    out[level, va] = (table, index, word)
+                    if level > 1 and self.machine.classify(level, word) == "table":
+                        stack.append((self.machine.table_pa(level, word), va))
+        return out
+
+
+class UserFile:
+    """One file of user steps."""
+
+    def __init__(self, kernel: Kernel, recording: Recording, path: Path) -> None:
+        self.kernel = kernel
+        self.path = path
+        self.records = list(read_records(path))
+        self.result = Report(str(path))
+        self.sequences = user_hardware.sequences(recording, path)
+        self.here: dict[int, int] = {}
+        """Where the model has a table that a link of the kernel leads to."""
+        self.tables: dict[Key, int] = {}
+        """Tables of the kernel by level and first address."""
+
+    def report(self) -> Report:
+        """Every step, and where model and kernel differ."""
+        model: Model | None = None
+        steps: Steps | None = None
+        for line, record in self.records:
+            if record.get("cmd") != "user" or "what" not in record:
+                if not isinstance(record.get("cmd"), str) or record["cmd"].split()[0] not in IGNORED:
+                    raise RecordingError(self.path, f"line {line}", f"expected a user step, got {record.get('cmd')!r}")
+                continue
+            try:
+                window = self._window(record)
+                if model is None or steps is None or model.window != window:
+                    model = Model(self.kernel, window)
+                    self._learn_frames(model)
+                    steps = Steps(model, window, model.root_level, model.sizes)
+                changes = recorded_changes(record.get("chg", []), model.sizes)
+                self._step(model, steps, record, changes)
+            except (BadRecord, BadStep, user_hardware.BadSequence) as error:
+                raise RecordingError(self.path, f"line {line}", str(error)) from None
+            except ConfigError as error:
+                raise RecordingError(self.path, f"line {line}", f"no model can be built for it: {error}") from error
+        if model is not None and model.by_hardware:
+            self.result.count("accessed and dirty bits set by hardware", model.by_hardware)
+        return self.result
+
+    def _window(self, record: Mapping[str, Any]) -> tuple[int, int]:
+        try:
+            start, end = (int(text, 0) for text in record["win"])
+            int(record["pgd_pa"], 0)
+        except (KeyError, TypeError, ValueError):
+            raise BadRecord(f"a window 'win' and the root 'pgd_pa' are needed, got {record.get('win')!r}") from None
+        return start, end
+
+    def _learn_frames(self, model: Model) -> None:
+        """Under Xen a word holds a machine frame, but without permission at all the guest's own: both are needed."""
+        if not self.kernel.xen:
+            return
+        mask = (1 << 52) - 1 & ~(model.page - 1)
+        for _, record in self.records:
+            for change in recorded_changes(record.get("chg", []), model.sizes) if "what" in record else ():
+                if change.level == 1 and change.old & 1 and change.new and not change.new & 1:
+                    model.machine.map_frame(~change.new & mask, change.old & mask)
+
+    def _seen(self, model: Model, record: Mapping[str, Any], changes: Changes) -> Seen:
+        machine = model.machine
+        leaves = {c.va: (c.old, c.new) for c in changes if c.level == 1}
+        large = {
+            c.va: (c.old, c.new) for c in changes if c.level == 2 and c.new and machine.classify(2, c.new) == "leaf"
+        }
+        cleared = [c.level for c in changes if c.level > 1 and not c.new and machine.classify(c.level, c.old) == "table"]
+        calls = [call for call in record.get("ev", []) if isinstance(call, list) and call]
+        # Frames as the process's kernel counts them.
+        frame = machine.table_pa if self.kernel.xen else machine.word_address
+        return Seen(leaves, large, frame, calls, max(cleared, default=0), self._executable(model))
+
+    def _executable(self, model: Model) -> bool:
+        """Whether the first page that the process got may be executed."""
+        for _, record in self.records:
+            for change in recorded_changes(record.get("chg", []), model.sizes) if "what" in record else ():
+                if change.level == 1 and model.machine.classify(1, change.new) == "leaf":
+                    return bool((model.machine.attributes(1, change.new) or {}).get("exec"))
+        return False
+
+    def _step(self, model: Model, steps: Steps, record: Mapping[str, Any], changes: Changes) -> None:
+        number = record.get("n")
+        if not isinstance(number, int):
+            raise BadRecord(f"expected a number in 'n', got {number!r}")
+        self.result.ops += 1
+        if self.kernel.xen and record.get("ev"):
+            state = next((call[-1] for call in record["ev"] if isinstance(call[-1], dict)), {})
+            model.machine.set_lazy(0, 0, int(state.get("pause", 0)))
+        before = model.entries()
+        model.events.clear()
+        found: list[Found] = []
+        try:
+            steps.step(str(record["what"]), self._seen(model, record, changes))
+        except (ProgramError, RunError) as error:
+            found.append(("refused", str(error), ""))
+        after = model.entries()
+        found += self._compare(model, changes, before, after)
+        found += user_hardware.compare(self, model, number)
+        what = str(record["what"])
+        self.result.differences += [Difference(number, what, *difference) for difference in found]
+        self.result.agree += not found
+
+    def _compare(
+        self,
+        model: Model,
+        changes: Changes,
+        before: Mapping[Key, tuple[int, int, int]],
+        after: Mapping[Key, tuple[int, int, int]],
+    ) -> list[Found]:
+        """Descriptors that differ, and those that only one side changed."""
+        found: list[Found] = []
+        self.result.count("descriptors", len(changes))
+        none = (0, 0, 0)
+        rows = list(changes)
+        wanted = {(c.level, c.va) for c in rows}
+        right = {}
+        for c in rows:
+            self.tables[c.level, c.va & ~(self._span(model, c.level) - 1)] = c.table
+            right[c] = self._same(model, c.level, before.get((c.level, c.va), none)[2], c.old)
+        # What is no longer linked may be anything later.
+        for c in rows:
+            if c.level > 1 and c.old and model.machine.classify(c.level, c.old) == "table":
+                self.here.pop(model.machine.word_address(c.level, c.old), None)
+        for c in rows:
+            key = (c.level, c.va)
+            words = before.get(key, none)[2], after.get(key, none)[2]
+            if not (self._same(model, c.level, words[1], c.new) and right[c]):
+                place = f"descriptor, level {c.level} table {c.table:#x} index {c.place} va {c.va:#x}"
+                model_text = f"{words[0]:#x} -> {words[1]:#x}" if words[0] != words[1] else "unchanged"
+                found.append((place, model_text, f"{c.old:#x} -> {c.new:#x}"))
+        for key in sorted(before.keys() | after.keys(), reverse=True):
+            old, new = before.get(key, none)[2], after.get(key, none)[2]
+            if old != new and key not in wanted:
+                place = f"descriptor, level {key[0]} va {key[1]:#x}"
+                found.append((place, f"{old:#x} -> {new:#x}", "unchanged"))
+        return found
+
+    @staticmethod
+    def _span(model: Model, level: int) -> int:
+        """Bytes that a whole table of a level maps."""
+        return model.sizes[level] * model.levels[level][1]
+
+    def _same(self, model: Model, level: int, ours: int, theirs: int) -> bool:
+        """Equal words; of links the same flags, and tables that have always been each other's counterparts."""
+        machine = model.machine
+        if level == 1 or not ours or not theirs or machine.classify(level, theirs) != "table":
+            return ours == theirs
+        if machine.classify(level, ours) != "table":
+            return False
+        there, here = machine.word_address(level, theirs), machine.word_address(level, ours)
+        flags = theirs ^ machine.table_word(level, there), ours ^ machine.table_word(level, here)
+        known = self.here.setdefault(there, here)
+        return flags[0] == flags[1] and known == here
+
+
+def files(recording: Recording) -> list[Path]:
+    """The files of user steps of a recording."""
+    return recording.matching("user", ".jsonl")

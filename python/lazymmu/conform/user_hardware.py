@@ -1,0 +1,141 @@
+"""What the CPU executed in a user step, against the events of the model: stores to tables, barriers, invalidations.
+
+Interrupts, context switches and temporary mappings of highmem fall into the middle of a step; they are left out by the
+functions that executed them. x86's own reloads of CR3 on the way in and out of the kernel are, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lazymmu.conform.report import Found, first_difference
+from lazymmu.errors import RecordingError
+from lazymmu.recording import Recording, read_records
+from lazymmu.report import names
+
+if TYPE_CHECKING:
+    from lazymmu.conform.user import Model, UserFile
+
+Token = tuple[Any, ...]
+
+ELSEWHERE = (
+    "__switch_to",
+    "cpu_do_idle",
+    "kernel_init_pages",
+    "switch_mm_irqs_off",
+    "entry_SYSENTER_32",
+    "restore_all_switch_stack",
+    "check_and_switch_context",
+    "vmap_pages_pte_range",
+    "lazy_mmu_mode_disable",
+)
+"""Functions whose instructions have nothing to do with the process's tables: they belong to the kernel's own."""
+
+NOT_COMPARED = ("fork", "parent writes")
+"""In these steps the child runs, too, and the recording cannot tell whose barriers are whose."""
+
+
+class BadSequence(ValueError):
+    """A sequence that cannot be read."""
+
+
+def sequences(recording: Recording, path: Path) -> Mapping[str, list[tuple[int, list[Any]]]]:
+    """The sequences of the steps, by their words, in the order of the recording."""
+    if not path.name.startswith("user_hw."):
+        return {}
+    file = recording.find("hwseq.jsonl")
+    if file is None:
+        return {}
+    out: dict[str, list[tuple[int, list[Any]]]] = {}
+    for line, record in read_records(file):
+        text = record.get("cmd")
+        if isinstance(text, str) and text.startswith("user: "):
+            if not isinstance(record.get("seq"), list):
+                raise RecordingError(file, f"line {line}", "expected a list in 'seq'")
+            out.setdefault(text.removeprefix("user: "), []).append((line, record["seq"]))
+    return out
+
+
+def _expand(items: Sequence[Any]) -> Iterator[Token]:
+    for item in items:
+        if not isinstance(item, Mapping):
+            yield from _one(item, 0)
+            continue
+        for n in range(int(item["rep"])):
+            for inner in item["seq"]:
+                yield from _one(inner, n)
+
+
+def _one(item: Sequence[Any], n: int) -> Iterator[Token]:
+    if item[0] == "W":
+        if item[4] not in ELSEWHERE:
+            yield "store", int(item[1]), int(item[2], 0), int(item[3]) + n
+        return
+    text, function = item
+    if function in ELSEWHERE or text.startswith(("hint", "msr")):
+        return
+    if "%cr3" in text:
+        yield ("flush all",)
+    elif text.startswith(("tlbi", "invlpg", "dsb", "dmb", "isb")):
+        yield (text.split(",")[0].split("(")[0].strip(),)
+    else:
+        raise BadSequence(f"unknown instruction {text!r}")
+
+
+_DSB = {1: "dsb ishst", 2: "dsb ish", 3: "dsb nshst", 4: "dsb nsh"}
+
+
+def _modelled(file: UserFile, model: Model) -> Iterator[Token]:
+    kinds, texts = names.kinds(), names.codes("tlbi")
+    arm64 = file.kernel.backend == "arm64"
+    mine = {}
+    for key, table in file.tables.items():
+        mine[key] = table
+    for events in model.events:
+        before = ""
+        for event in events:
+            last, before = before, kinds[int(event["kind"])]
+            kind = kinds[int(event["kind"])]
+            if kind == "STORE" and event["mm"] == 1:
+                level = int(event["level"])
+                span = file._span(model, level)
+                va = int(event["va"])
+                table = mine.get((level, va & ~(span - 1)))
+                if table is not None:
+                    yield "store", level, table, (va & span - 1) // model.sizes[level]
+            elif kind == "TLBI" and event["mm"] == 1:
+                text = texts[int(event["aux"])]
+                whole = text == "non-global"
+                yield from [("flush all",) if whole else (f"tlbi {text}" if arm64 else text,)] * int(event["old"])
+            elif arm64 and kind == "WMB" and last == "ALLOC":
+                yield ("dmb ishst",)
+            elif arm64 and kind == "BAR":
+                yield from [("dsb ishst",), ("isb",)]
+            elif kind == "DSB":
+                yield (_DSB[int(event["aux"])],)
+            elif kind == "ISB":
+                yield ("isb",)
+
+
+def compare(file: UserFile, model: Model, number: int) -> list[Found]:
+    """Where both sequences part."""
+    what = next((str(r["what"]) for _, r in file.records if r.get("n") == number and "what" in r), "")
+    waiting = file.sequences.get(what)
+    if not waiting or what.startswith(NOT_COMPARED):
+        return []
+    _, items = waiting.pop(0)
+    try:
+        wanted = list(_expand(items))
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadSequence(f"damaged sequence: {error}") from None
+    found = list(_modelled(file, model))
+    known = {table for key, table in file.tables.items()}
+    wanted = [token for token in wanted if token[0] != "store" or token[2] in known]
+    file.result.count("instructions", len(wanted))
+    place = first_difference(found, wanted)
+    if place is None:
+        return []
+    n = int(place)
+    return [(f"instructions, from number {n} of {len(wanted)}", str(found[n : n + 4]), str(wanted[n : n + 4]))]
