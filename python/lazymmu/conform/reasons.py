@@ -36,7 +36,12 @@ NO_OPERATION = Reason(
     "change_page_attr_set_clr does not use the walkers: the model takes over what it changed",
 )
 
-ALL = (PINNED, SWITCHED, TEMPORARY, NO_OPERATION)
+BREAK = Reason(
+    "zap-need-resched",
+    "zap_pte_range left its loop because another task waited, and flushed there what it had to flush before unlocking",
+)
+
+ALL = (PINNED, SWITCHED, TEMPORARY, NO_OPERATION, BREAK)
 
 # Read/write, accessed, dirty, no-execute.
 _ALIAS_BITS = 1 << 1 | 1 << 5 | 1 << 6 | 1 << 63

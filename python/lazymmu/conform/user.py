@@ -212,8 +212,10 @@ class UserFile:
         found += self._compare(model, changes, before, after)
         found += user_hardware.compare(self, model, number)
         what = str(record["what"])
-        self.result.differences += [Difference(number, what, *difference) for difference in found]
-        self.result.agree += not found
+        differences = [Difference(number, what, *difference) for difference in found]
+        self.result.differences += differences
+        self.result.agree += not differences
+        self.result.explained += bool(differences) and all(d.reason for d in differences)
 
     def _compare(
         self,

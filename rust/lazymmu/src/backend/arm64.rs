@@ -456,10 +456,6 @@ impl Backend for Arm64Backend {
         arm64_contpte::clear_flush_young(k, entry)
     }
 
-    fn set_pmd_at<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
-        k.store(entry, word, Store::Huge)
-    }
-
     fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _ad: bool) -> Run<u64> {
         let old = user::pmdp_establish_invalid(k, entry)?;
         let size = k.geometry().size(Level::Pmd);

@@ -252,9 +252,9 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     fn clear_flush_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
         Self::test_and_clear_young(k, entry)
     }
-    /// `set_pmd_at`.
+    /// `set_pmd_at` of a user leaf: one store.
     fn set_pmd_at<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
-        k.set_entry(entry, word, Store::Huge)
+        k.store(entry, word, Store::Huge)
     }
     /// `pmdp_invalidate`, or `pmdp_invalidate_ad` with `ad`: the word before.
     fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _ad: bool) -> Run<u64> {

@@ -168,6 +168,8 @@ impl Format for Arm64 {
             ("PAGE_IOREMAP_WC", device(MT_NORMAL_NC)),
             ("PAGE_SHARED", base | NG | USER | PXN | UXN | WRITE | RDONLY),
             ("PAGE_READONLY", base | NG | USER | PXN | UXN | RDONLY),
+            ("PAGE_SHARED_EXEC", base | NG | USER | PXN | WRITE | RDONLY),
+            ("PAGE_READONLY_EXEC", base | NG | USER | PXN | RDONLY),
             ("PAGE_EXECONLY", base | NG | PXN | RDONLY),
             ("PAGE_NONE", (base & !VALID) | PRESENT_INVALID | RDONLY | PXN | UXN),
         ]

@@ -116,6 +116,8 @@ impl Format for X86 {
             ("PAGE_IOREMAP_WC", PAGE_KERNEL | PWT),
             ("PAGE_SHARED", PRESENT | RW | USER | ACCESSED | NX),
             ("PAGE_READONLY", PRESENT | USER | ACCESSED | NX),
+            ("PAGE_SHARED_EXEC", PRESENT | RW | USER | ACCESSED),
+            ("PAGE_READONLY_EXEC", PRESENT | USER | ACCESSED),
             ("PAGE_NONE", PROTNONE | ACCESSED),
         ]
         .into_iter()
