@@ -62,6 +62,8 @@ BACKENDS = {name: geometries for name, _, geometries in _native.backends()}
 SCHEMES = [name for name, *_ in _native.schemes()]
 OPTIONS = {name: values for name, _, values, _ in _native.options("v6.12")}
 GEOMETRIES = _native.geometries()
+USER_BACKENDS = ("x86-64", "x86-32", "xen-pv", "arm64")
+"""Where user mappings are modelled."""
 PLACES = [(backend, geometry) for backend, geometries in BACKENDS.items() for geometry in geometries]
 MACHINES = [(backend, geometry, scheme) for backend, geometry in PLACES for scheme in SCHEMES]
 """Every backend, each with its geometries, under every scheme."""
@@ -106,6 +108,8 @@ class _Program:
         self.page: int = 1 << self.shape["page_shift"]
         self.sizes: list[int] = [1 << shift for _, _, shift, _ in self.shape["levels"]]
         self.ram = 0x1_0000_0000 if self.shape["long_bits"] == 64 else 0x1000_0000
+        self.users = backend in USER_BACKENDS and source.chance(35)
+        self.large = backend != "xen-pv" and len(self.sizes) > 2
         self.slots: list[int] = []
         self.kmaps: list[int] = []
         self.cpus = source.choice((1, 1, 2, 3))
@@ -262,10 +266,13 @@ class _Program:
     # Operations -------------------------------------------------------------------------------------
 
     def operation(self, *, nested: bool) -> dict[str, Any]:
-        names = list(_WEIGHTS)
+        weights = _USER_WEIGHTS if self.users and self.source.chance(70) else _WEIGHTS
+        names = list(weights)
         if nested:
             names = [n for n in names if n not in ("irq", "fork", "migrate")]
-        name = self.source.choice([n for n in names for _ in range(_WEIGHTS[n])])
+        if not self.large:
+            names = [n for n in names if n != "do_huge_pmd_anonymous_page"]
+        name = self.source.choice([n for n in names for _ in range(weights[n])])
         return {name: getattr(self, f"_{name}", dict)()}
 
     def _vmap_page_range(self) -> dict[str, Any]:
@@ -405,6 +412,121 @@ class _Program:
         return {"running": self.source.chance(50)}
 
 
+    # User mappings ------------------------------------------------------------------------------------
+
+    def user_span(self) -> dict[str, Any]:
+        """A range of the first address spaces, often whole leaf tables."""
+        source = self.source
+        out: dict[str, Any] = {"mm": source.number(0 if source.chance(3) else 1, max(self.mms, 1))}
+        if source.chance(25):
+            size = self.sizes[source.choice((1, 1, 1, 2) if len(self.sizes) > 2 and self.sizes[2] <= 1 << 30 else (1,))]
+            out["va"], out["size"] = 0x4000_0000 & ~(size - 1), size
+        elif source.chance(30):
+            out["va"], out["size"] = 0x4000_0000, source.choice((16, 32, 40)) * self.page
+        else:
+            out["va"], out["size"] = self.user_va(), self.size()
+        return out
+
+    def user_page(self) -> dict[str, Any]:
+        source = self.source
+        va = 0x4000_0000 + source.number(0, 40) * self.page if source.chance(50) else self.user_va()
+        return {"mm": source.number(0 if source.chance(2) else 1, max(self.mms, 1)), "va": va}
+
+    def frame(self, pages: int) -> int:
+        """Frames that folios share now and then."""
+        size = max(pages * self.page, self.page)
+        return self.ram + self.source.number(0, 12) * size
+
+    def user_prot(self) -> str:
+        return self.source.choice(("PAGE_READONLY", "PAGE_READONLY", "PAGE_SHARED", "PAGE_NONE", "PAGE_READONLY_EXEC"))
+
+    def _do_anonymous_page(self) -> dict[str, Any]:
+        source = self.source
+        pages = source.choice((1, 1, 1, 4, 16, 16, 32, 3)) if source.chance(50) else 1
+        out = {**self.user_page(), "pa": self.frame(pages)}
+        if pages != 1:
+            out["pages"] = pages
+        if source.chance(20):
+            out["write"] = False
+        return out
+
+    def _finish_fault(self) -> dict[str, Any]:
+        source = self.source
+        pages = source.choice((1, 1, 16))
+        return {**self.user_page(), "pa": self.frame(pages), "pages": pages, "write": source.chance(50)}
+
+    def _do_huge_pmd_anonymous_page(self) -> dict[str, Any]:
+        pa = self.source.number(0, 3) * self.sizes[1]
+        return {"mm": self.source.number(1, max(self.mms, 1)), "va": 0x4000_0000, "pa": pa, "write": self.source.chance(80)}
+
+    def _do_wp_page(self) -> dict[str, Any]:
+        return {**self.user_page(), **({"pa": self.frame(1)} if self.source.chance(50) else {})}
+
+    def _handle_pte_fault(self) -> dict[str, Any]:
+        return {**self.user_page(), "write": self.source.chance(50)}
+
+    def _copy_page_range(self) -> dict[str, Any]:
+        span = self.user_span()
+        return {**span, "to": self.source.number(1, max(self.mms, 1)), "shared": self.source.chance(25)}
+
+    def _flush_tlb_mm(self) -> dict[str, Any]:
+        return {"mm": self.source.number(1, max(self.mms, 1))}
+
+    def _zap_page_range(self) -> dict[str, Any]:
+        return self.user_span()
+
+    def _areas(self) -> list[dict[str, Any]]:
+        source = self.source
+        out: list[dict[str, Any]] = []
+        start = 0x4000_0000 - source.choice((0, 4, 16)) * self.page
+        for _ in range(source.number(1, 3)):
+            end = start + source.choice((4 * self.page, 16 * self.page, self.sizes[1]))
+            area: dict[str, Any] = {"start": start, "end": end}
+            if source.chance(20):
+                area["pfnmap"] = True
+            out.append(area)
+            start = end + source.choice((0, self.page, 3 * self.sizes[1]))
+        return out
+
+    def _unmap_region(self) -> dict[str, Any]:
+        source = self.source
+        out: dict[str, Any] = {"mm": source.number(1, max(self.mms, 1)), "vmas": self._areas()}
+        if source.chance(30):
+            out["floor"] = source.choice((0x3FFF_0000, 0x1000_0000, 0x4000_0000 - 4 * self.page))
+        if source.chance(40):
+            out["ceiling"] = out["vmas"][-1]["end"] + source.choice((0, self.page, self.sizes[1], 1 << 30))
+        return out
+
+    def _exit_mmap(self) -> dict[str, Any]:
+        return {"mm": self.source.number(1, max(self.mms, 1)), "vmas": self._areas()}
+
+    def _change_protection(self) -> dict[str, Any]:
+        source = self.source
+        out = {**self.user_span(), "prot": self.user_prot()}
+        return {**out, "try_writable": source.chance(50), "shared": source.chance(20)}
+
+    def _move_page_tables(self) -> dict[str, Any]:
+        source = self.source
+        span = self.user_span()
+        far = source.choice((self.sizes[1], 16 * self.page, 1 << 30, 5 * self.page))
+        return {**span, "to": span["va"] + (far if source.chance(90) else 0)}
+
+    def _remap_pfn_range(self) -> dict[str, Any]:
+        return {**self.user_span(), "pa": self.frame(1), **({"prot": self.user_prot()} if self.source.chance(40) else {})}
+
+    def _madvise(self) -> dict[str, Any]:
+        return {**self.user_span(), "advice": self.source.choice(("cold", "free"))}
+
+    def _walk_pte_range(self) -> dict[str, Any]:
+        return self.user_span()
+
+    def _ptep_clear_flush_young(self) -> dict[str, Any]:
+        return self.user_page()
+
+    def _split_huge_pmd(self) -> dict[str, Any]:
+        return {"mm": self.source.number(1, max(self.mms, 1)), "va": 0x4000_0000}
+
+
 _WEIGHTS = {
     "vmap_page_range": 8,
     "vmap_range_noflush": 5,
@@ -444,3 +566,24 @@ _WEIGHTS = {
     "ptdump": 1,
     "nop": 1,
 }
+
+_USER_WEIGHTS = {
+    "do_anonymous_page": 14,
+    "finish_fault": 5,
+    "do_huge_pmd_anonymous_page": 4,
+    "do_wp_page": 5,
+    "handle_pte_fault": 3,
+    "copy_page_range": 5,
+    "flush_tlb_mm": 1,
+    "zap_page_range": 5,
+    "unmap_region": 4,
+    "exit_mmap": 1,
+    "change_protection": 6,
+    "move_page_tables": 5,
+    "remap_pfn_range": 3,
+    "madvise": 4,
+    "walk_pte_range": 2,
+    "ptep_clear_flush_young": 2,
+    "split_huge_pmd": 1,
+}
+"""Operations on user mappings: every third program is mostly about them."""

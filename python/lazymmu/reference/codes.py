@@ -48,6 +48,10 @@ class Store:
     DRAIN: Final = 9
     CLEAR_BAD: Final = 10
     FIXMAP: Final = 11
+    YOUNG: Final = 20
+    FLAGS: Final = 21
+    CONVERT: Final = 22
+    INVALIDATE: Final = 23
 
 
 STORES: Final = (
@@ -63,6 +67,11 @@ STORES: Final = (
     "drain",
     "clear-bad",
     "fixmap",
+    *[""] * 8,
+    "clear-young",
+    "access-flags",
+    "contpte-convert",
+    "invalidate",
 )
 
 
@@ -78,6 +87,12 @@ class Tlbi:
     RVAALE1IS: Final = 7
     MMUEXT_INVLPG: Final = 8
     MMUEXT_ALL: Final = 9
+    VALE1IS: Final = 30
+    VAE1IS: Final = 31
+    ASIDE1IS: Final = 32
+    VALE1: Final = 33
+    RVALE1IS: Final = 34
+    RVAE1IS: Final = 35
 
 
 class Drain:
@@ -114,7 +129,24 @@ class Site:
     VUNMAP_PTE: Final = 9
     APPLY_PTE: Final = 10
     POPULATE_KERNEL: Final = 12
+    COPY_PAGE_RANGE: Final = 20
+    UNMAP_PAGE_RANGE: Final = 21
+    CHANGE_PROTECTION: Final = 22
+    MOVE_PAGE_TABLES: Final = 23
+    FREE_PGTABLES: Final = 24
+    REMAP_PFN_RANGE: Final = 25
+    COPY_PTE: Final = 30
+    ZAP_PTE: Final = 31
+    CHANGE_PTE: Final = 32
+    MOVE_PTES: Final = 33
+    REMAP_PTE: Final = 34
+    MADVISE_COLD_PTE: Final = 35
+    MADVISE_FREE_PTE: Final = 36
+    WALK_PTE: Final = 37
 
+
+USER_SITES: Final = range(20, 38)
+"""Functions that work on user mappings only."""
 
 SITES: Final = (
     "",
@@ -130,6 +162,22 @@ SITES: Final = (
     "apply_to_pte_range",
     "update_range_prot",
     "populate_kernel",
+    *[""] * 7,
+    "copy_page_range",
+    "unmap_page_range",
+    "change_protection",
+    "move_page_tables",
+    "free_pgtables",
+    "remap_pfn_range",
+    *[""] * 4,
+    "copy_pte_range",
+    "zap_pte_range",
+    "change_pte_range",
+    "move_ptes",
+    "remap_pte_range",
+    "madvise_cold_or_pageout_pte_range",
+    "madvise_free_pte_range",
+    "walk_pte_range",
 )
 
 
@@ -213,6 +261,7 @@ class Bug:
     KERNEL_ACCESS: Final = 9
     KUNMAP_ORDER: Final = 11
     KMAP_FULL: Final = 12
+    REMAP_PTE: Final = 20
 
 
 class Flag:

@@ -60,6 +60,7 @@ MIGRATE: Final = 60
 FORK: Final = 61
 MM: Final = 62
 BH: Final = 63
+CALL_RCU: Final = 65
 WARN: Final = 70
 BUG: Final = 71
 
@@ -104,7 +105,7 @@ _COUNTED: Final = {
     ENTER: "enters",
     SWITCH: "switches",
 }
-_ALL_TLBI: Final = (Tlbi.ALL_GLOBAL, Tlbi.NON_GLOBAL, Tlbi.VMALLE1IS, Tlbi.MMUEXT_ALL)
+_ALL_TLBI: Final = (Tlbi.ALL_GLOBAL, Tlbi.NON_GLOBAL, Tlbi.VMALLE1IS, Tlbi.MMUEXT_ALL, Tlbi.ASIDE1IS)
 
 
 class Log:

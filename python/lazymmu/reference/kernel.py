@@ -8,7 +8,7 @@ Native functions that a user may replace go through `Overrides.call`; where noth
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from lazymmu.reference import events as ev
 from lazymmu.reference import lazy
@@ -24,6 +24,9 @@ from lazymmu.reference.options import Options
 from lazymmu.reference.overrides import Overrides, site_name, store_name
 from lazymmu.reference.scheme import Scheme
 from lazymmu.reference.walk.core import Walk
+
+if TYPE_CHECKING:
+    from lazymmu.reference.user.process import Process
 
 _WORD = (1 << 64) - 1
 
@@ -54,6 +57,8 @@ class Kernel(State):
         self.dying: TaskDied | None = None
         """Set from a BUG until its operation ended, so that a hook cannot swallow it."""
         self.backend = backend(self)
+        self.process: Process | None = None
+        """User mappings, where they are modelled."""
         overrides.bind(self)
 
     # What happens ---------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from lazymmu.reference import access, context, kmap, lazy
 from lazymmu.reference import events as ev
 from lazymmu.reference.callback import Driver, wrprotect
 from lazymmu.reference.codes import ACCESSES, INIT_MM, INTERRUPTS, OUTCOMES, P4D, PMD, PTE, Resched
-from lazymmu.reference.program import Operation
+from lazymmu.reference.program import USER_OPERATIONS, Operation
 from lazymmu.reference.resolve import Resolver
+from lazymmu.reference.user.operations import UserOperations
 from lazymmu.reference.walk.apply import apply_to_page_range, highpte
 from lazymmu.reference.walk.areas import Areas
 from lazymmu.reference.walk.core import Walk
@@ -44,6 +45,7 @@ _SHOWN: Final = (
     "flush_tlb_kernel_range",
     "populate_kernel",
     "populate_user",
+    *(name for name, args in USER_OPERATIONS.items() if "va" in args),
 )
 
 
@@ -52,7 +54,7 @@ def address(value: int | None) -> Result:
     return Result("address", value=value)
 
 
-class Operations:
+class Operations(UserOperations):
     """All operations over one kernel.
 
     A method that is named like an operation checks its arguments and returns its work.
@@ -73,6 +75,9 @@ class Operations:
 
     def shown_range(self, op: Operation) -> Range:
         """The range that `OP` shows, whether it makes sense or not; (0, 0): the operation names none."""
+        if "vmas" in op.args:
+            areas = op.args["vmas"]
+            return (areas[0]["start"], areas[-1]["end"]) if areas else (0, 0)
         if op.name not in _SHOWN:
             return 0, 0
         va, page = op.args["va"], self.k.geometry.page_size

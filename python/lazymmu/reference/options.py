@@ -44,6 +44,12 @@ class Options:
     highpte: bool = True
     kmap_flush: bool = True
     xen_lazy: str = "nested"
+    batched_user_ptes: bool = False
+    pt_reclaim: bool = False
+    rcu_table_free: bool = True
+    arm64_contpte: bool = True
+    arm64_flush_valid_only: bool = False
+    arm64_flush_relaxed_local: bool = False
     xen_fork_balanced: bool = False
 
     def text(self, name: str) -> str:
@@ -120,6 +126,10 @@ def defaults(scheme: str) -> Options:
             arm64_cont_vmap=True,
             arm64_table_af=True,
             arm64_tlbi_all_at_limit=True,
+            batched_user_ptes=True,
+            pt_reclaim=True,
+            arm64_flush_valid_only=True,
+            arm64_flush_relaxed_local=True,
             x86_pud_free_scratch=False,
             xen_lazy="task-counts",
         )

@@ -293,16 +293,64 @@ OPERATIONS: Final[dict[str, dict[str, tuple[Reader, Any]]]] = {
 }
 """Arguments of each operation; the position is the operation's code."""
 
-CODES: Final = {name: code for code, name in enumerate(OPERATIONS)}
+
+
+def _areas(value: Any, where: str) -> tuple[dict[str, Any], ...]:
+    fields = {"start": (_number, _REQUIRED), "end": (_number, _REQUIRED), "pfnmap": _NO}
+    return tuple(_fields(item, f"{where}[{index}]", fields) for index, item in enumerate(_items(value, where)))
+
+
+_MM: Final = (_index, _REQUIRED)
+_PRIVATE: Final = (_prot, "PAGE_READONLY")
+_SHARED: Final = (_prot, "PAGE_SHARED")
+_YES: Final = (_boolean, True)
+_ONE: Final = (_number, 1)
+_NOWHERE: Final = (_number, 0)
+_AREAS: Final = (_areas, _REQUIRED)
+
+USER_OPERATIONS: Final[dict[str, dict[str, tuple[Reader, Any]]]] = {
+    "do_anonymous_page": {"mm": _MM, "va": _VA, "pa": _PA, "pages": _ONE, "write": _YES, "prot": _PRIVATE},
+    "finish_fault": {"mm": _MM, "va": _VA, "pa": _PA, "pages": _ONE, "write": _NO, "prot": _SHARED},
+    "do_huge_pmd_anonymous_page": {"mm": _MM, "va": _VA, "pa": _PA, "write": _YES, "prot": _PRIVATE},
+    "do_wp_page": {"mm": _MM, "va": _VA, "pa": (_optional(_number), None), "prot": _PRIVATE},
+    "handle_pte_fault": {"mm": _MM, "va": _VA, "write": _NO},
+    "copy_page_range": {"mm": _MM, "to": _MM, "va": _VA, "size": _SIZE, "shared": _NO},
+    "flush_tlb_mm": {"mm": _MM},
+    "zap_page_range": {"mm": _MM, "va": _VA, "size": _SIZE},
+    "unmap_region": {"mm": _MM, "vmas": _AREAS, "floor": _NOWHERE, "ceiling": _NOWHERE},
+    "exit_mmap": {"mm": _MM, "vmas": _AREAS},
+    "change_protection": {
+        "mm": _MM,
+        "va": _VA,
+        "size": _SIZE,
+        "prot": (_prot, _REQUIRED),
+        "try_writable": _NO,
+        "shared": _NO,
+    },
+    "move_page_tables": {"mm": _MM, "va": _VA, "to": (_number, _REQUIRED), "size": _SIZE},
+    "remap_pfn_range": {"mm": _MM, "va": _VA, "size": _SIZE, "pa": _PA, "prot": _SHARED},
+    "madvise": {"mm": _MM, "va": _VA, "size": _SIZE, "advice": (_choice("cold", "free"), _REQUIRED)},
+    "walk_pte_range": {"mm": _MM, "va": _VA, "size": _SIZE},
+    "ptep_clear_flush_young": {"mm": _MM, "va": _VA},
+    "split_huge_pmd": {"mm": _MM, "va": _VA, "prot": _PRIVATE},
+}
+"""The same of operations on user mappings; codes begin at 60."""
+
+FIRST_USER_CODE: Final = 60
+
+CODES: Final = {name: code for code, name in enumerate(OPERATIONS)} | {
+    name: code for code, name in enumerate(USER_OPERATIONS, FIRST_USER_CODE)
+}
 
 
 def _operation(value: Any, where: str) -> Operation:
     if not isinstance(value, Mapping) or len(value) != 1:
         raise ProgramError(f"{where}: an operation has one key, its name; found {value!r}")
     name, args = next(iter(value.items()))
-    if name not in OPERATIONS:
-        raise ProgramError(f"{where}: unknown operation {name!r}; known: {', '.join(OPERATIONS)}")
-    return Operation(name, _fields(args, f"{where}.{name}", OPERATIONS[name]))
+    known = OPERATIONS | USER_OPERATIONS
+    if name not in known:
+        raise ProgramError(f"{where}: unknown operation {name!r}; known: {', '.join(known)}")
+    return Operation(name, _fields(args, f"{where}.{name}", known[name]))
 
 
 def _step(value: Any, where: str) -> Step:

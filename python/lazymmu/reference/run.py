@@ -23,6 +23,9 @@ from lazymmu.reference.options import Options, defaults
 from lazymmu.reference.overrides import Overrides
 from lazymmu.reference.program import CODES, Injection, Operation, Program, Step, TaskSetup, parse
 from lazymmu.reference.scheme import Scheme, scheme_named
+from lazymmu.reference.user.folios import Folios
+from lazymmu.reference.user.leaf import leaf_of
+from lazymmu.reference.user.process import Process
 from lazymmu.reference.walk.core import Walk
 from lazymmu.results import Result, Run
 
@@ -93,6 +96,9 @@ class Machine:
         if check:
             self._checker = Checker(_laws(self._kernel))
             self._log.checker = self._checker.see
+        leaf = leaf_of(self._kernel.format)
+        if leaf is not None:
+            self._kernel.process = Process(self._kernel, leaf, Folios())
         self._operations = Operations(self._kernel, self._run_inner)
         self._armed: Armed | None = None
         self._injected: list[tuple[int, int, int, Result]] = []
@@ -237,6 +243,9 @@ class Machine:
         start, end = self._operations.shown_range(op)
         k.emit(ev.OP, aux=CODES[op.name], va=start, new=end)
         result = self._inner(op)
+        k.fail_alloc = None
+        if k.process is not None:
+            k.process.grace_period()
         k.emit(ev.OP_END, aux=result.mask, old=result.ret, new=result.calls)
         return result
 

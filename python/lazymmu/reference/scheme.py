@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from lazymmu.reference import lazy
-from lazymmu.reference.codes import INIT_MM, Site
+from lazymmu.reference.codes import INIT_MM, USER_SITES, Site
 from lazymmu.reference.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class V6_12(Scheme):  # noqa: N801
 
     name = "v6.12"
     syncing: ClassVar[tuple[int, ...]] = (Site.VMAP_RANGE, Site.VMAP_SMALL_PAGES, Site.VUNMAP_RANGE, Site.APPLY)
-    lazy_loops: ClassVar[tuple[int, ...]] = (Site.APPLY_PTE,)
+    lazy_loops: ClassVar[tuple[int, ...]] = (Site.APPLY_PTE, *USER_SITES)
 
     def walk_end(self, k: Kernel, walk: Walk, mask: int) -> None:  # noqa: D102
         if walk.code in self.syncing:
@@ -90,7 +90,7 @@ class V6_16_RC1(V6_12):  # noqa: N801
     """State C: lazy MMU mode around every PTE loop, as first merged (facts 2.7)."""
 
     name = "v6.16-rc1"
-    lazy_loops = (Site.VMAP_PTE, Site.VMAP_PAGES_PTE, Site.VUNMAP_PTE, Site.APPLY_PTE)
+    lazy_loops = (Site.VMAP_PTE, Site.VMAP_PAGES_PTE, Site.VUNMAP_PTE, Site.APPLY_PTE, *USER_SITES)
 
 
 class V6_16(V6_16_RC1):  # noqa: N801

@@ -81,7 +81,10 @@ class Arm64(Backend):
         return self.k.options.lazy_irq == "ignored" and self.k.in_interrupt()
 
     def set_pte(self, entry: Entry, word: int, code: int) -> None:
-        """``__set_pte``: only a valid kernel entry needs completion (facts 2.9)."""
+        """``__set_pte``: only a valid kernel entry needs completion (facts 2.9). Users' may be folded."""
+        if entry.mm != INIT_MM and self.k.process is not None:
+            self.k.process.arch.store_ptes(entry, word, 1, code)
+            return
         self.k.store(entry, word, code)
         if self.format.valid_not_user(word):
             self.complete()
@@ -90,7 +93,10 @@ class Arm64(Backend):
         """Never completed: making an entry invalid needs a TLBI anyway, which begins with a DSB (facts 7.1)."""
         self.k.store(entry, 0, Store.CLEAR)
 
-    def ptep_get_and_clear(self, entry: Entry) -> int:  # noqa: D102
+    def ptep_get_and_clear(self, entry: Entry) -> int:
+        """A user's group is unfolded first."""
+        if entry.mm != INIT_MM and self.k.process is not None:
+            return self.k.process.arch.get_and_clear(entry, 1)
         old = entry.word
         self.k.store(entry, 0, Store.GET_AND_CLEAR)
         return old
@@ -161,11 +167,15 @@ class Arm64(Backend):
         if pages > limit or (pages == limit and at_limit):
             self._tlbi(Tlbi.VMALLE1IS, 0, 1, start, end)
         elif ranges:
-            self._tlbi(Tlbi.RVAALE1IS, PTE, self._range_operations(start, pages), start, end)
+            self._tlbi(Tlbi.RVAALE1IS, PTE, self.range_operations(start, pages), start, end)
         else:
             self._tlbi(Tlbi.VAALE1IS, PTE, pages, start, end)
 
-    def _range_operations(self, start: int, pages: int) -> int:
+    def group_pages(self) -> int:
+        """``CONT_PTES``."""
+        return CONT_PTES
+
+    def range_operations(self, start: int, pages: int) -> int:
         """``__flush_tlb_range_op``: the largest ``(num + 1) << (5 * scale + 1)`` first, a single page at the end.
 
         With LPA2 a range operation starts at a multiple of 64K, so pages before that go one by one.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from lazymmu.reference import events as ev
 from lazymmu.reference import lazy
 from lazymmu.reference.backend.x86 import X86
-from lazymmu.reference.codes import PTE, Bug, Drain, Flag, Hypercall, Store, Tlbi
-from lazymmu.reference.descriptor.x86 import PAT, PCD, PWT, USER, P, X86Format
+from lazymmu.reference.codes import INIT_MM, PTE, Bug, Drain, Flag, Hypercall, Store, Tlbi
+from lazymmu.reference.descriptor.x86 import ACCESSED, DIRTY, GLOBAL, PAT, PCD, PWT, USER, P, X86Format
 from lazymmu.reference.geometry import Geometry
 from lazymmu.reference.machine import Task
 from lazymmu.reference.memory import Entry, Table
@@ -47,8 +47,8 @@ class Queue:
         self.updates = 0
         self.last = 0
         """Kind of the last call."""
-        self.items: list[tuple[Entry, int] | tuple[int, int, int]] = []
-        """In order: an entry and its new word, or a TLBI code and a range."""
+        self.items: list[tuple[Entry, int, bool] | tuple[int, int, int, int]] = []
+        """In order: an entry, its new word, and whether accessed and dirty bits stay; or a TLBI code, a range and mm."""
         self.latest: dict[int, int] = {}
         """The last word queued for an entry."""
 
@@ -106,7 +106,7 @@ class XenPv(X86):
             return lazy.is_active(self.k)
         return self.k.here().lazy > 0 and not self.k.in_interrupt()
 
-    def _reserve(self, kind: int) -> Queue:
+    def reserve(self, kind: int) -> Queue:
         """``xen_mc_extend_args`` or ``__xen_mc_entry``: what does not fit flushes first."""
         queue = self.queue_here()
         if not queue.extends(kind) and not queue.has_room(kind):
@@ -114,15 +114,20 @@ class XenPv(X86):
         queue.add(kind)
         return queue
 
-    def _queue_update(self, entry: Entry, word: int, code: int) -> None:
-        queue = self._reserve(UPDATE)
+    def queue_preserving(self, entry: Entry, word: int, code: int) -> None:
+        """An update with ``MMU_PT_UPDATE_PRESERVE_AD``."""
+        self._queue_update(entry, word, code, keep=True)
+
+    def _queue_update(self, entry: Entry, word: int, code: int, *, keep: bool = False) -> None:
+        queue = self.reserve(UPDATE)
         queue.updates += 1
-        queue.items.append((entry, word))
+        queue.items.append((entry, word, keep))
         queue.latest[entry.addr] = word
         self.k.about_queue(entry, word, code)
 
-    def _queue_invalidation(self, code: int, start: int, end: int) -> None:
-        self._reserve(EXTENDED).items.append((code, start, end))
+    def queue_invalidation(self, code: int, start: int, end: int, mm: int = INIT_MM) -> None:
+        """An invalidation waits its turn."""
+        self.reserve(EXTENDED).items.append((code, start, end, mm))
 
     def issue(self) -> None:
         """``xen_mc_issue``: what was built is sent now, unless lazy mode collects."""
@@ -139,10 +144,11 @@ class XenPv(X86):
             return
         self.k.emit(ev.HYPERCALL, old=updates, new=calls, aux=last if calls == 1 else Hypercall.MULTICALL)
         for item in items:
-            if len(item) == 2:
-                self.k.store(item[0], item[1], Store.DRAIN)
+            if len(item) == 3:
+                entry, word, keep = item
+                self.k.store(entry, word | entry.word & (ACCESSED | DIRTY) if keep else word, Store.DRAIN)
             else:
-                self.k.emit(ev.TLBI, aux=item[0], old=1, va=item[1], new=item[2])
+                self.k.emit(ev.TLBI, aux=item[0], old=1, va=item[1], new=item[2], mm=item[3])
 
     # Stores ---------------------------------------------------------------------------------------
 
@@ -152,12 +158,15 @@ class XenPv(X86):
             return word
         if not word & USER:
             word |= USER | GUEST_KERNEL
+        elif not word & GUEST_KERNEL:
+            word |= GLOBAL
         ram_end = self.k.geometry.layout["ram_end"]
         if ram_end and self.k.format.table(word) & ~GUEST_KERNEL >= ram_end and not word & (PWT | PCD | PAT):
             word |= PWT | PCD
         return word
 
-    def _directly(self, code: int) -> None:
+    def directly(self, code: int) -> None:
+        """One hypercall that overtakes the queue."""
         self.k.emit(ev.HYPERCALL, old=1, new=1, aux=code)
 
     def set_pte(self, entry: Entry, word: int, code: int) -> None:
@@ -166,7 +175,7 @@ class XenPv(X86):
         if self.batching():
             self._queue_update(entry, word, code)
         else:
-            self._directly(Hypercall.MMU_UPDATE)
+            self.directly(Hypercall.MMU_UPDATE)
             self.k.store(entry, word, code)
 
     def pte_clear(self, entry: Entry) -> None:  # noqa: D102
@@ -175,7 +184,7 @@ class XenPv(X86):
     def ptep_get_and_clear(self, entry: Entry) -> int:
         """Not paravirtualised: the exchange traps and is emulated at once, past the queue."""
         self.k.read(entry)
-        self._directly(Hypercall.TRAP)
+        self.directly(Hypercall.TRAP)
         old = entry.word
         self.k.store(entry, 0, Store.GET_AND_CLEAR)
         return old
@@ -184,7 +193,7 @@ class XenPv(X86):
         """Not paravirtualised either (7.3 facts 35)."""
         if self.k.format.occupied(self.k.read(entry)):
             return False
-        self._directly(Hypercall.TRAP)
+        self.directly(Hypercall.TRAP)
         self.k.store(entry, self.leaf_word(word), Store.TRY_SET)
         return True
 
@@ -195,9 +204,9 @@ class XenPv(X86):
 
     def hand_over(self, table: Table) -> None:
         """``xen_alloc_ptpage``: the page becomes read-only, a leaf table is pinned."""
-        self._reserve(PROTECT)
+        self.reserve(PROTECT)
         if table.level == PTE:
-            self._reserve(EXTENDED)
+            self.reserve(EXTENDED)
         self.issue()
 
     # TLBs -----------------------------------------------------------------------------------------
@@ -206,12 +215,12 @@ class XenPv(X86):
         """``xen_flush_tlb``, ``xen_flush_tlb_one_user``: invalidations are queued too, so their order is kept."""
         self.ipi()
         if self.is_large(start, end):
-            self._queue_invalidation(Tlbi.MMUEXT_ALL, start, end)
+            self.queue_invalidation(Tlbi.MMUEXT_ALL, start, end)
             self.issue()
             return
         page = self.k.geometry.page_size
         for addr in range(start, end, page):
-            self._queue_invalidation(Tlbi.MMUEXT_INVLPG, addr, addr + page)
+            self.queue_invalidation(Tlbi.MMUEXT_INVLPG, addr, addr + page)
             self.issue()
 
     # Lazy mode ------------------------------------------------------------------------------------
@@ -250,7 +259,7 @@ class XenPv(X86):
             lazy.flush(self.k)
 
     def post_unmap(self, va: int) -> None:  # noqa: D102
-        self._queue_invalidation(Tlbi.MMUEXT_INVLPG, va, va + self.k.geometry.page_size)
+        self.queue_invalidation(Tlbi.MMUEXT_INVLPG, va, va + self.k.geometry.page_size)
         self.issue()
         lazy.flush(self.k)
 

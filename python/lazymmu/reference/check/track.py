@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from lazymmu.reference import events as ev
-from lazymmu.reference.codes import INIT_MM, PMD, PTE, Store, level_bit
+from lazymmu.reference.codes import INIT_MM, PMD, PTE, USER_SITES, Store, level_bit
 from lazymmu.reference.events import Event
 
 KIND, LEVEL, CPU, CONTEXT, TASK, MM, OP, AUX, VA, ADDR, OLD, NEW = range(12)
@@ -74,10 +74,12 @@ class Pending:
 class WalkRecord:
     """An open walk: the state at its start, and what it and those inside it stored and synced."""
 
-    __slots__ = ("after_sync", "changed", "depth", "enable", "end", "hull", "mm", "pause", "scope", "start", "stored")
+    __slots__ = ("after_sync", "changed", "depth", "enable", "end", "hull", "masked", "mm", "pause", "scope", "start", "stored")
 
     def __init__(self, event: Event, depth: int, scope: bool, enable: int, pause: int) -> None:
         self.start, self.end, self.mm = event[VA], event[NEW], event[MM]
+        self.masked = event[AUX] not in USER_SITES
+        """Whether the function collects a mask at all."""
         self.depth, self.scope, self.enable, self.pause = depth, scope, enable, pause
         self.stored = 0
         """Bits of the levels stored at."""
@@ -167,7 +169,7 @@ class Track:
         if self.counted(event):
             bit = level_bit(level)
             for walk in self.walks_of(event):
-                if walk.mm == event[MM]:
+                if walk.mm == event[MM] and walk.masked:
                     walk.stored |= bit
                     walk.after_sync |= bit
                     walk.changed |= bit if event[OLD] & 1 else 0

@@ -122,7 +122,7 @@ impl Counts {
                 self.tlbi += event.old * times;
                 if matches!(
                     Tlbi::from_code(event.aux),
-                    Some(Tlbi::InvlpgAll | Tlbi::Vmalle1is | Tlbi::MmuextAll | Tlbi::Cr3)
+                    Some(Tlbi::InvlpgAll | Tlbi::Vmalle1is | Tlbi::MmuextAll | Tlbi::Cr3 | Tlbi::Aside1is)
                 ) {
                     self.tlbi_all += times;
                 }

@@ -1,0 +1,209 @@
+"""What an architecture does with user entries: as most have it (``include/linux/pgtable.h``), and x86."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lazymmu.reference import events as ev
+from lazymmu.reference.backend.x86 import SINGLE_PAGE_FLUSH_CEILING
+from lazymmu.reference.codes import PMD, PUD, Store, Tlbi
+from lazymmu.reference.memory import Entry, Table
+from lazymmu.reference.user.leaf import Leaf, X86Leaf
+
+if TYPE_CHECKING:
+    from lazymmu.reference.kernel import Kernel
+    from lazymmu.reference.user.gather import Stale
+
+EVERYTHING = (0, (1 << 64) - 1)
+
+
+class UserArch:
+    """The general versions."""
+
+    def __init__(self, k: Kernel, leaf: Leaf) -> None:
+        self.k = k
+        self.leaf = leaf
+
+    def behind(self, first: Entry, count: int) -> Entry:
+        """The entry so many places behind another one."""
+        return Entry(first.home, first.index + count, first.va + count * self.k.geometry.page_size)
+
+    def run(self, first: Entry, count: int) -> list[Entry]:
+        """So many entries."""
+        return [self.behind(first, n) for n in range(count)]
+
+    def ptep_get(self, entry: Entry) -> int:
+        """``ptep_get``."""
+        return self.k.read(entry)
+
+    def set_ptes(self, first: Entry, word: int, count: int) -> None:
+        """``set_ptes``."""
+        for n, entry in enumerate(self.run(first, count)):
+            self.k.set_pte(entry, self.leaf.advance(word, n * self.k.geometry.page_size), Store.SET)
+
+    def store_ptes(self, first: Entry, word: int, count: int, code: int) -> None:
+        """``set_ptes`` past what a user may replace."""
+        for n, entry in enumerate(self.run(first, count)):
+            self.k.backend.set_pte(entry, self.leaf.advance(word, n * self.k.geometry.page_size), code)
+
+    def get_and_clear(self, first: Entry, count: int) -> int:
+        """``get_and_clear_full_ptes``: the first word, with what any was or saw."""
+        words = [self.k.ptep_get_and_clear(entry) for entry in self.run(first, count)]
+        return self._collected(words)
+
+    def _collected(self, words: list[int]) -> int:
+        word = words[0]
+        for other in words[1:]:
+            word = self.leaf.collect(word, other)
+        return word
+
+    def wrprotect(self, first: Entry, count: int) -> None:
+        """``wrprotect_ptes``: one exchange each."""
+        for entry in self.run(first, count):
+            self.k.store(entry, self.k.format.wrprotect(entry.word), Store.PROTECT)
+
+    def test_and_clear_young(self, entry: Entry) -> bool:
+        """``ptep_test_and_clear_young``."""
+        young = self.leaf.young(self.k.read(entry))
+        if young:
+            self.k.store(entry, self.leaf.mkold(entry.word), Store.YOUNG)
+        return young
+
+    def clear_flush_young(self, entry: Entry) -> bool:
+        """``ptep_clear_flush_young``: a stale accessed bit costs little, so most do not flush."""
+        return self.test_and_clear_young(entry)
+
+    def clear_young_dirty(self, first: Entry, count: int, *, dirty: bool) -> None:
+        """``clear_young_dirty_ptes``."""
+        for entry in self.run(first, count):
+            if dirty:
+                word = self.get_and_clear(entry, 1)
+                self.k.set_pte(entry, self.leaf.mkclean(self.leaf.mkold(word)), Store.SET)
+            else:
+                self.test_and_clear_young(entry)
+
+    def modify_start(self, first: Entry, count: int) -> int:
+        """``ptep_modify_prot_start``."""
+        return self.get_and_clear(first, count)
+
+    def modify_commit(self, first: Entry, word: int, count: int) -> None:
+        """``ptep_modify_prot_commit``."""
+        self.set_ptes(first, word, count)
+
+    def set_access_flags(self, entry: Entry, word: int, *, write: bool) -> bool:
+        """``ptep_set_access_flags``: whether anything changed."""
+        changed = self.ptep_get(entry) != word
+        if changed and write:
+            self.k.set_pte(entry, word, Store.FLAGS)
+        return changed
+
+    def pmdp_invalidate(self, entry: Entry, *, ad: bool) -> int:  # noqa: ARG002
+        """``pmdp_invalidate``, ``pmdp_invalidate_ad``: the word before."""
+        old = self.k.read(entry)
+        self.k.store(entry, self.leaf.mkinvalid(old), Store.INVALIDATE)
+        return old
+
+    def set_pmd(self, entry: Entry, word: int) -> None:
+        """``set_pmd_at``: one store."""
+        self.k.store(entry, word, Store.HUGE)
+
+    def pmd_on_stack(self) -> None:
+        """``pmd_populate`` of a variable."""
+
+    def populated(self, entry: Entry) -> None:
+        """Behind the link of a table."""
+
+    def unlinked(self, table: Table) -> None:
+        """``paravirt_release_pte`` and its like."""
+
+    def huge(self) -> bool:
+        """Whether user mappings may have large leaves."""
+        return False
+
+    def merges_areas(self) -> bool:
+        """``CONFIG_MMU_GATHER_MERGE_VMAS``."""
+        return False
+
+    def needs_flush(self, old: int, new: int) -> bool:  # noqa: ARG002
+        """``pte_needs_flush``."""
+        return True
+
+    def flush_range(self, mm: int, start: int, end: int, level: int | None = None) -> None:
+        """``flush_tlb_range``; ``level``: entries of it only."""
+
+    def flush_mm(self, mm: int) -> None:
+        """``flush_tlb_mm``."""
+
+    def tlb_flush(self, stale: Stale) -> None:
+        """``tlb_flush`` of a gather."""
+
+    def tlbi(self, mm: int, span: tuple[int, int], count: int, code: int, *, last_level: bool = False) -> None:
+        """An invalidation of user addresses."""
+        self.k.emit(ev.TLBI, level=int(last_level), aux=code, mm=mm, old=count, va=span[0], new=span[1])
+
+    def runs(self, mm: int) -> tuple[bool, int]:
+        """Whether this CPU has an address space loaded, and how many others have."""
+        here = self.k.here().loaded == mm
+        return here, sum(cpu.loaded == mm for cpu in self.k.cpus) - here
+
+
+class X86User(UserArch):
+    """x86 (``arch/x86/mm/tlb.c``, ``pgtable.c``): TLBs are invalidated by interrupting the CPUs that run the process."""
+
+    def huge(self) -> bool:  # noqa: D102
+        two_level = self.k.geometry.levels == PMD
+        return self.k.options.x86_pse and not two_level
+
+    def merges_areas(self) -> bool:  # noqa: D102
+        return True
+
+    def needs_flush(self, old: int, new: int) -> bool:  # noqa: D102
+        return isinstance(self.leaf, X86Leaf) and self.leaf.needs_flush(old, new)
+
+    def _pae(self) -> bool:
+        return self.k.geometry.va_bits == 32 and self.k.geometry.levels == PUD
+
+    def pmdp_invalidate(self, entry: Entry, *, ad: bool) -> int:
+        """PAE: the half with P first. No flush for ``_ad``: what is invalid is not written by hardware."""
+        if self._pae():
+            old = self.k.read(entry)
+            word = self.leaf.mkinvalid(old)
+            low = (1 << 32) - 1
+            self.k.store(entry, old & ~low | word & low, Store.INVALIDATE)
+            self.k.store(entry, word, Store.INVALIDATE)
+        else:
+            old = super().pmdp_invalidate(entry, ad=ad)
+        if not ad:
+            size = self.k.geometry.size(PMD)
+            start = entry.va & ~(size - 1)
+            self.flush_range(entry.mm, start, start + size)
+        return old
+
+    def populated(self, entry: Entry) -> None:
+        """PAE's ``pud_populate``: the CPU keeps root entries since it loaded CR3."""
+        if self._pae() and entry.level == PUD:
+            self.flush_mm(entry.mm)
+
+    def flush_range(self, mm: int, start: int, end: int, level: int | None = None) -> None:  # noqa: ARG002, D102
+        self._flush(mm, (start, end), self.k.geometry.page_size)
+
+    def flush_mm(self, mm: int) -> None:  # noqa: D102
+        self._flush(mm, None, self.k.geometry.page_size)
+
+    def tlb_flush(self, stale: Stale) -> None:  # noqa: D102
+        span = None if stale.full else (stale.start, stale.end)
+        self._flush(stale.mm, span, self.k.geometry.size(stale.level()))
+
+    def _flush(self, mm: int, span: tuple[int, int] | None, stride: int) -> None:
+        """``flush_tlb_mm_range``."""
+        here, others = self.runs(mm)
+        if others:
+            self.k.emit(ev.IPI, aux=others, mm=mm)
+        elif not here:
+            return
+        if span is not None and (span[1] - span[0]) // stride <= SINGLE_PAGE_FLUSH_CEILING:
+            self.tlbi(mm, span, -(-(span[1] - span[0]) // stride), Tlbi.INVLPG)
+        else:
+            self.tlbi(mm, EVERYTHING, 1, Tlbi.NON_GLOBAL)
+
+
