@@ -113,7 +113,7 @@ class _Program:
         self.slots: list[int] = []
         self.kmaps: list[int] = []
         self.cpus = source.choice((1, 1, 2, 3))
-        self.mms = source.choice((0, 1, 1, 2))
+        self.mms = source.choice((1, 2, 2, 2)) if self.users else source.choice((0, 1, 1, 2))
         self.tasks = [
             {"mm": source.number(0, self.mms), "cpu": source.number(0, self.cpus - 1)}
             for _ in range(source.choice((0, 1, 2, 3)))

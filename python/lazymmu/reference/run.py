@@ -243,7 +243,6 @@ class Machine:
         start, end = self._operations.shown_range(op)
         k.emit(ev.OP, aux=CODES[op.name], va=start, new=end)
         result = self._inner(op)
-        k.fail_alloc = None
         if k.process is not None:
             k.process.grace_period()
         k.emit(ev.OP_END, aux=result.mask, old=result.ret, new=result.calls)
