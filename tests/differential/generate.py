@@ -411,7 +411,6 @@ class _Program:
     def _ptdump(self) -> dict[str, Any]:
         return {"running": self.source.chance(50)}
 
-
     # User mappings ------------------------------------------------------------------------------------
 
     def user_span(self) -> dict[str, Any]:
@@ -457,7 +456,12 @@ class _Program:
 
     def _do_huge_pmd_anonymous_page(self) -> dict[str, Any]:
         pa = self.source.number(0, 3) * self.sizes[1]
-        return {"mm": self.source.number(1, max(self.mms, 1)), "va": 0x4000_0000, "pa": pa, "write": self.source.chance(80)}
+        return {
+            "mm": self.source.number(1, max(self.mms, 1)),
+            "va": 0x4000_0000,
+            "pa": pa,
+            "write": self.source.chance(80),
+        }
 
     def _do_wp_page(self) -> dict[str, Any]:
         return {**self.user_page(), **({"pa": self.frame(1)} if self.source.chance(50) else {})}
@@ -512,7 +516,11 @@ class _Program:
         return {**span, "to": span["va"] + (far if source.chance(90) else 0)}
 
     def _remap_pfn_range(self) -> dict[str, Any]:
-        return {**self.user_span(), "pa": self.frame(1), **({"prot": self.user_prot()} if self.source.chance(40) else {})}
+        return {
+            **self.user_span(),
+            "pa": self.frame(1),
+            **({"prot": self.user_prot()} if self.source.chance(40) else {}),
+        }
 
     def _madvise(self) -> dict[str, Any]:
         return {**self.user_span(), "advice": self.source.choice(("cold", "free"))}

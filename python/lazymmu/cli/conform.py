@@ -16,7 +16,10 @@ SHOWN = 40
 """Differences of a recording that are shown one by one."""
 
 Recordings = Annotated[
-    list[str], typer.Argument(metavar="RECORDING...", help="Configuration directories, or ops*.jsonl, user*.jsonl or hwseq.jsonl.")
+    list[str],
+    typer.Argument(
+        metavar="RECORDING...", help="Configuration directories, or ops*.jsonl, user*.jsonl or hwseq.jsonl."
+    ),
 ]
 
 

@@ -60,7 +60,9 @@ def conform(recording: Recording) -> Iterator[Report]:
         recording = Recording(recording.folder, recording.need("ops_hw.jsonl"))
     files = recording.matching("ops", ".jsonl")
     if not files:
-        raise RecordingError(recording.file or recording.folder, "", "no ops*.jsonl, user*.jsonl or hwseq.jsonl to conform to")
+        raise RecordingError(
+            recording.file or recording.folder, "", "no ops*.jsonl, user*.jsonl or hwseq.jsonl to conform to"
+        )
     for file in files:
         yield _File(kernel, recording, file).report()
 

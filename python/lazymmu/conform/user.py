@@ -86,7 +86,7 @@ class Model:
 
     def set_by_hardware(self, va: int, *, write: bool) -> bool:
         """x86 CPUs set the bits themselves; the arm64 ones that were recorded do not."""
-        if self.kernel.backend == "arm64" or write and not self.writable(va):
+        if self.kernel.backend == "arm64" or (write and not self.writable(va)):
             return False
         at, word = next((at, word) for level, at, word in self._path(va) if level == 1)
         new = word | ACCESSED | (DIRTY if write else 0)
@@ -179,7 +179,9 @@ class UserFile:
         large = {
             c.va: (c.old, c.new) for c in changes if c.level == 2 and c.new and machine.classify(2, c.new) == "leaf"
         }
-        cleared = [c.level for c in changes if c.level > 1 and not c.new and machine.classify(c.level, c.old) == "table"]
+        cleared = [
+            c.level for c in changes if c.level > 1 and not c.new and machine.classify(c.level, c.old) == "table"
+        ]
         calls = [call for call in record.get("ev", []) if isinstance(call, list) and call]
         # Frames as the process's kernel counts them.
         frame = machine.table_pa if self.kernel.xen else machine.word_address

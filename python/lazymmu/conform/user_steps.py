@@ -303,7 +303,7 @@ def _number(found: re.Match[str], group: int = 1) -> int:
     return int(found[group])
 
 
-def _map_window(s: Steps, _: re.Match[str], seen: Seen) -> None:
+def _map_window(s: Steps, _found: re.Match[str], _seen: Seen) -> None:
     s.areas = []
     s.fresh()
 
@@ -332,11 +332,11 @@ def _straddle(s: Steps, found: re.Match[str], seen: Seen) -> None:
     s.write(start, start + _number(found) * s.process.page, seen)
 
 
-def _protect_pages(s: Steps, found: re.Match[str], seen: Seen) -> None:
+def _protect_pages(s: Steps, found: re.Match[str], _seen: Seen) -> None:
     s.protect(*s._pages(_number(found, 2), _number(found, 3)), found[1])
 
 
-def _protect_large(s: Steps, found: re.Match[str], seen: Seen) -> None:
+def _protect_large(s: Steps, found: re.Match[str], _seen: Seen) -> None:
     s.protect(s.start + s.process.pmd, s.start + 2 * s.process.pmd, found[1])
 
 
@@ -345,7 +345,7 @@ def _protect_one_of_large(s: Steps, found: re.Match[str], seen: Seen) -> None:
     s.protect(va, va + s.process.page, found[1])
 
 
-def _protect_block(s: Steps, found: re.Match[str], seen: Seen) -> None:
+def _protect_block(s: Steps, found: re.Match[str], _seen: Seen) -> None:
     s.protect(s.start, s.start + max(BLOCK, s.process.page), found[1])
 
 
@@ -354,31 +354,31 @@ def _protect_one_of_block(s: Steps, found: re.Match[str], seen: Seen) -> None:
     s.protect(va, va + s.process.page, found[1])
 
 
-def _dontneed_pages(s: Steps, found: re.Match[str], seen: Seen) -> None:
+def _dontneed_pages(s: Steps, found: re.Match[str], _seen: Seen) -> None:
     s.discard(*s._pages(_number(found), _number(found, 2)))
 
 
-def _dontneed_one(s: Steps, found: re.Match[str], seen: Seen) -> None:
+def _dontneed_one(s: Steps, found: re.Match[str], _seen: Seen) -> None:
     s.discard(*s._pages(_number(found), _number(found)))
 
 
-def _dontneed_large(s: Steps, found: re.Match[str], seen: Seen) -> None:
+def _dontneed_large(s: Steps, _found: re.Match[str], _seen: Seen) -> None:
     s.discard(s.start, s.start + s.process.pmd)
 
 
-def _advise(s: Steps, found: re.Match[str], seen: Seen) -> None:
+def _advise(s: Steps, found: re.Match[str], _seen: Seen) -> None:
     s.advise(*s._pages(_number(found, 2), _number(found, 3)), found[1].lower())
 
 
-def _move_pages(s: Steps, found: re.Match[str], seen: Seen) -> None:
+def _move_pages(s: Steps, found: re.Match[str], _seen: Seen) -> None:
     s.move(*s._pages(_number(found), _number(found, 2)), s.start + (s.end - s.start) // 2)
 
 
-def _move_large(s: Steps, found: re.Match[str], seen: Seen) -> None:
+def _move_large(s: Steps, _found: re.Match[str], _seen: Seen) -> None:
     s.move(s.start + 2 * s.process.pmd, s.start + 3 * s.process.pmd, s.start)
 
 
-def _fork(s: Steps, found: re.Match[str], seen: Seen) -> None:
+def _fork(s: Steps, _found: re.Match[str], _seen: Seen) -> None:
     s.fork()
 
 
@@ -386,7 +386,7 @@ def _unmap_pages(s: Steps, found: re.Match[str], seen: Seen) -> None:
     s.unmap(*s._pages(_number(found), _number(found, 2)), seen)
 
 
-def _unmap_all(s: Steps, found: re.Match[str], seen: Seen) -> None:
+def _unmap_all(s: Steps, _found: re.Match[str], seen: Seen) -> None:
     s.child_exits()
     s.unmap(s.start, s.end, seen)
 

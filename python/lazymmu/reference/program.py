@@ -294,7 +294,6 @@ OPERATIONS: Final[dict[str, dict[str, tuple[Reader, Any]]]] = {
 """Arguments of each operation; the position is the operation's code."""
 
 
-
 def _areas(value: Any, where: str) -> tuple[dict[str, Any], ...]:
     fields = {"start": (_number, _REQUIRED), "end": (_number, _REQUIRED), "pfnmap": _NO}
     return tuple(_fields(item, f"{where}[{index}]", fields) for index, item in enumerate(_items(value, where)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Concatenate, Literal, ParamSpec, TypeAlias, TypedDict, Unpack, cast
 
@@ -26,6 +26,9 @@ Pages: TypeAlias = Annotated[int | str | Mapping[str, Any], "pages"]
 Callback: TypeAlias = Annotated[str | Mapping[str, Any], "callback"]
 """A kind (``count``, ``set``, ...), or a table: kind, pa, prot, set, clear, fail_at, error."""
 
+Areas: TypeAlias = Annotated[Sequence[Mapping[str, Any]], "areas"]
+"""User areas in ascending order, each a table: start, end, pfnmap."""
+
 Slot: TypeAlias = Annotated[str, "slot"]
 """A name under which a later step finds the address."""
 
@@ -36,6 +39,7 @@ Index: TypeAlias = Annotated[int, "index"]
 PteStep: TypeAlias = Literal["set", "clear", "get-and-clear", "try-set", "wrprotect", "read"]
 AccessKind: TypeAlias = Literal["read", "write", "exec"]
 IrqKind: TypeAlias = Literal["hard", "soft", "nmi"]
+Advice: TypeAlias = Literal["cold", "free"]
 AreaKind: TypeAlias = Literal["map", "ioremap", "alloc"]
 CallbackKind: TypeAlias = Literal[
     "count",
@@ -318,6 +322,130 @@ class Block:
     @_operation
     def ptdump(self, running: Flag, **extra: Unpack[Extra]) -> None:
         """A page-table dump takes or releases init_mm's mmap lock."""
+
+    # User mappings. `mm` is an address space from 1 on.
+
+    @_operation
+    def do_anonymous_page(
+        self,
+        mm: Index,
+        va: Address,
+        pa: Number,
+        pages: Number | None = None,
+        write: Flag | None = None,
+        prot: Prot | None = None,
+        **extra: Unpack[Extra],
+    ) -> None:
+        """A fault maps a folio of anonymous memory; with ``write = false`` the zero page."""
+
+    @_operation
+    def finish_fault(
+        self,
+        mm: Index,
+        va: Address,
+        pa: Number,
+        pages: Number | None = None,
+        write: Flag | None = None,
+        prot: Prot | None = None,
+        **extra: Unpack[Extra],
+    ) -> None:
+        """A fault maps pages of a file."""
+
+    @_operation
+    def do_huge_pmd_anonymous_page(
+        self,
+        mm: Index,
+        va: Address,
+        pa: Number,
+        write: Flag | None = None,
+        prot: Prot | None = None,
+        **extra: Unpack[Extra],
+    ) -> None:
+        """A fault maps anonymous memory with a large leaf."""
+
+    @_operation
+    def do_wp_page(
+        self, mm: Index, va: Address, pa: Number | None = None, prot: Prot | None = None, **extra: Unpack[Extra]
+    ) -> None:
+        """A write to a read-only page: it is copied to ``pa``, or used again where there is none."""
+
+    @_operation
+    def handle_pte_fault(self, mm: Index, va: Address, write: Flag | None = None, **extra: Unpack[Extra]) -> None:
+        """A fault on a page that is mapped and allowed: its flags are set."""
+
+    @_operation
+    def copy_page_range(
+        self,
+        mm: Index,
+        to: Index,
+        va: Address,
+        size: Number,
+        shared: Flag | None = None,
+        **extra: Unpack[Extra],
+    ) -> None:
+        """Fork copies an area of ``mm`` to ``to``, and takes the parent's permission to write."""
+
+    @_operation
+    def flush_tlb_mm(self, mm: Index, **extra: Unpack[Extra]) -> None:
+        """Invalidates the TLBs for an address space, as fork does once."""
+
+    @_operation
+    def zap_page_range(self, mm: Index, va: Address, size: Number, **extra: Unpack[Extra]) -> None:
+        """``MADV_DONTNEED``."""
+
+    @_operation
+    def unmap_region(
+        self,
+        mm: Index,
+        vmas: Areas,
+        floor: Number | None = None,
+        ceiling: Number | None = None,
+        **extra: Unpack[Extra],
+    ) -> None:
+        """``munmap``: areas go, and tables that nothing outside of ``floor`` to ``ceiling`` needs."""
+
+    @_operation
+    def exit_mmap(self, mm: Index, vmas: Areas, **extra: Unpack[Extra]) -> None:
+        """The whole address space goes."""
+
+    @_operation
+    def change_protection(
+        self,
+        mm: Index,
+        va: Address,
+        size: Number,
+        prot: Prot,
+        try_writable: Flag | None = None,
+        shared: Flag | None = None,
+        **extra: Unpack[Extra],
+    ) -> None:
+        """``mprotect``."""
+
+    @_operation
+    def move_page_tables(self, mm: Index, va: Address, to: Number, size: Number, **extra: Unpack[Extra]) -> None:
+        """``mremap``."""
+
+    @_operation
+    def remap_pfn_range(
+        self, mm: Index, va: Address, size: Number, pa: Number, prot: Prot | None = None, **extra: Unpack[Extra]
+    ) -> None:
+        """Maps memory that has no folios."""
+
+    @_operation
+    def madvise(self, mm: Index, va: Address, size: Number, advice: Advice, **extra: Unpack[Extra]) -> None:
+        """``MADV_COLD``, ``MADV_FREE``."""
+
+    @_operation
+    def walk_pte_range(self, mm: Index, va: Address, size: Number, **extra: Unpack[Extra]) -> None:
+        """The multi-generational LRU looks what was used."""
+
+    @_operation
+    def ptep_clear_flush_young(self, mm: Index, va: Address, **extra: Unpack[Extra]) -> None:
+        """Reclaim asks whether one page was used."""
+
+    @_operation
+    def split_huge_pmd(self, mm: Index, va: Address, prot: Prot | None = None, **extra: Unpack[Extra]) -> None:
+        """A large leaf becomes a table."""
 
 
 def _plain(value: Any) -> Any:

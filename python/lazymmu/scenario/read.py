@@ -18,6 +18,7 @@ Path = tuple[str | int, ...]
 LEVELS = ("pte", "pmd", "pud", "p4d", "pgd")
 PAGES = ("count", "start", "step", "list", "null_at", "invalid_at")
 CALLBACK = ("kind", "pa", "prot", "set", "clear", "fail_at", "error")
+AREA = ("start", "end", "pfnmap")
 WHEN = ("backend", "geometry", "scheme")
 COUNTS = (
     "stores",
@@ -175,6 +176,15 @@ class _Reader:
                 self.number(value, (*path, key))
         return table
 
+    def area(self, data: object, path: Path) -> dict[str, Any]:
+        table = _keys(data, path, AREA, ["start", "end"])
+        for key, value in table.items():
+            if key == "pfnmap":
+                _flag(value, (*path, key))
+            else:
+                self.number(value, (*path, key))
+        return table
+
     def prot(self, data: object, path: Path) -> int | str:
         return data if isinstance(data, str) else _integer(data, path)
 
@@ -190,6 +200,8 @@ class _Reader:
                 return self.pages(data, path)
             case "callback":
                 return self.callback(data, path)
+            case "areas":
+                return [self.area(item, (*path, n)) for n, item in enumerate(_list(data, path))]
             case "prot":
                 return self.prot(data, path)
             case "flag":

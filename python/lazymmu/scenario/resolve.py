@@ -83,6 +83,9 @@ class _Resolver:
             out.setdefault("pa", self.symbols["RAM"])
         return out
 
+    def area(self, data: Mapping[str, Any], path: Path) -> dict[str, Any]:
+        return {key: v if key == "pfnmap" else self.number(v, (*path, key)) for key, v in data.items()}
+
     def argument(self, argument: Argument, data: Any, path: Path) -> Any:
         match argument.type:
             case "address":
@@ -95,6 +98,8 @@ class _Resolver:
                 return self.pages(data, path)
             case "callback":
                 return self.callback(data, path)
+            case "areas":
+                return [self.area(item, (*path, n)) for n, item in enumerate(data)]
             case "ops":
                 return self.block(data, path)
             case _:

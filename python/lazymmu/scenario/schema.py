@@ -32,6 +32,8 @@ def _argument(argument: Argument) -> dict[str, Any]:
             return {"$ref": "#/$defs/pages"}
         case "callback":
             return {"$ref": "#/$defs/callback"}
+        case "areas":
+            return _list({"$ref": "#/$defs/area"})
         case "prot":
             return {"$ref": "#/$defs/prot"}
         case "flag":
@@ -122,6 +124,7 @@ def schema() -> dict[str, Any]:
                 "type": ["integer", "string"],
             },
             "pages": {"anyOf": [_NUMBER, _table({**pages, "null_at": _NUMBER, "invalid_at": _NUMBER})]},
+            "area": _table({"start": _NUMBER, "end": _NUMBER, "pfnmap": {"type": "boolean"}}, ["start", "end"]),
             "callback": {
                 "anyOf": [
                     callback["kind"],

@@ -48,7 +48,7 @@ class Queue:
         self.last = 0
         """Kind of the last call."""
         self.items: list[tuple[Entry, int, bool] | tuple[int, int, int, int]] = []
-        """In order: an entry, its new word, and whether accessed and dirty bits stay; or a TLBI code, a range and mm."""
+        """In order: an entry, its word, and whether accessed and dirty bits stay; or a TLBI code, a range and mm."""
         self.latest: dict[int, int] = {}
         """The last word queued for an entry."""
 

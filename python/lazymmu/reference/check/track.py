@@ -74,7 +74,20 @@ class Pending:
 class WalkRecord:
     """An open walk: the state at its start, and what it and those inside it stored and synced."""
 
-    __slots__ = ("after_sync", "changed", "depth", "enable", "end", "hull", "masked", "mm", "pause", "scope", "start", "stored")
+    __slots__ = (
+        "after_sync",
+        "changed",
+        "depth",
+        "enable",
+        "end",
+        "hull",
+        "masked",
+        "mm",
+        "pause",
+        "scope",
+        "start",
+        "stored",
+    )
 
     def __init__(self, event: Event, depth: int, scope: bool, enable: int, pause: int) -> None:
         self.start, self.end, self.mm = event[VA], event[NEW], event[MM]

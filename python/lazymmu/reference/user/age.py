@@ -50,7 +50,7 @@ def _present(process: Process, gather: Gather, pte: Entry, word: int, limit: int
     pages = folio.size // page
     if count < pages or folio.refs != pages + (not folio.anon):
         return count
-    if any(leaf.young(w) or free and leaf.dirty(w) for w in words):
+    if any(leaf.young(w) or (free and leaf.dirty(w)) for w in words):
         process.arch.clear_young_dirty(pte, count, dirty=free)
         gather.note(PTE, pte.va, count * page)
     return count

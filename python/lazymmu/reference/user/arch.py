@@ -148,7 +148,7 @@ class UserArch:
 
 
 class X86User(UserArch):
-    """x86 (``arch/x86/mm/tlb.c``, ``pgtable.c``): TLBs are invalidated by interrupting the CPUs that run the process."""
+    """x86 (``arch/x86/mm/tlb.c``, ``pgtable.c``): interrupts make the CPUs that run the process invalidate."""
 
     def huge(self) -> bool:  # noqa: D102
         two_level = self.k.geometry.levels == PMD
@@ -205,5 +205,3 @@ class X86User(UserArch):
             self.tlbi(mm, span, -(-(span[1] - span[0]) // stride), Tlbi.INVLPG)
         else:
             self.tlbi(mm, EVERYTHING, 1, Tlbi.NON_GLOBAL)
-
-

@@ -115,7 +115,7 @@ class Faults:
         leaf = self.process.leaf
 
         def work(pte: Entry, word: int) -> bool:
-            if leaf.protnone(word) or write and not leaf.write(word):
+            if leaf.protnone(word) or (write and not leaf.write(word)):
                 return False
             word = leaf.mkyoung(leaf.mkdirty(word) if write else word)
             return self.process.arch.set_access_flags(pte, word, write=write)

@@ -1,4 +1,4 @@
-"""``munmap`` and ``exit_mmap``: areas, then the tables that nobody needs any more (``free_pgtables``; ``mm/memory.c``)."""
+"""``munmap`` and ``exit_mmap``: areas, then the tables that nobody needs (``free_pgtables``; ``mm/memory.c``)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def unmap_region(
         zap.area(mm, area)
     if areas:
         free = Free(process, gather, mm)
-        process.walk(
-            Site.FREE_PGTABLES, mm, areas[0].start, areas[-1].end, lambda: free.tables(areas, floor, ceiling)
-        )
+        process.walk(Site.FREE_PGTABLES, mm, areas[0].start, areas[-1].end, lambda: free.tables(areas, floor, ceiling))
     gather.finish()
 
 

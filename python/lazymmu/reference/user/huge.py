@@ -148,7 +148,7 @@ class Huge:
         with process.lock(pmd.table):
             word = self.k.read(pmd)
             folio = process.folio(PMD, word)
-            seen = leaf.young(word) or free and leaf.dirty(word)
+            seen = leaf.young(word) or (free and leaf.dirty(word))
             if folio is None or folio.refs != 1 or not seen:
                 return
             if free:

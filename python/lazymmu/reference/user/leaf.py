@@ -6,9 +6,8 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 from lazymmu.reference.codes import PTE
-from lazymmu.reference.descriptor import Arm64Format, Format, X86Format
+from lazymmu.reference.descriptor import Arm64Format, Format, X86Format, x86
 from lazymmu.reference.descriptor import arm64 as arm
-from lazymmu.reference.descriptor import x86
 
 
 class Leaf(ABC):
@@ -94,7 +93,7 @@ _PKEYS: Final = 0xF << 59
 
 
 class X86Leaf(Leaf):
-    """x86: a dirty entry that must not be written keeps its dirt in another bit, for hardware would see a shadow stack."""
+    """x86: a dirty entry that must not be written keeps its dirt in another bit: else it is a shadow stack."""
 
     def __init__(self, table_format: X86Format) -> None:
         self.format = table_format

@@ -55,7 +55,7 @@ class UserOperations:
     # Arguments ------------------------------------------------------------------------------------
 
     def _mm(self, number: int) -> int:
-        self.process  # noqa: B018: refuses where nothing is modelled
+        _ = self.process
         mm = self.resolver.mm(number)
         if mm == INIT_MM:
             raise self.resolver.error("init_mm maps nothing for users")
