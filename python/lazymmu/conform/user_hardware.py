@@ -95,9 +95,7 @@ _DSB = {1: "dsb ishst", 2: "dsb ish", 3: "dsb nshst", 4: "dsb nsh"}
 def _modelled(file: UserFile, model: Model) -> Iterator[Token]:
     kinds, texts = names.kinds(), names.codes("tlbi")
     arm64 = file.kernel.backend == "arm64"
-    mine = {}
-    for key, table in file.tables.items():
-        mine[key] = table
+    mine = dict(file.tables)
     for events in model.events:
         before = ""
         for event in events:
@@ -107,9 +105,9 @@ def _modelled(file: UserFile, model: Model) -> Iterator[Token]:
                 level = int(event["level"])
                 span = file._span(model, level)
                 va = int(event["va"])
-                table = mine.get((level, va & ~(span - 1)))
-                if table is not None:
-                    yield "store", level, table, (va & span - 1) // model.sizes[level]
+                linked = mine.get((level, va & ~(span - 1)))
+                if linked is not None:
+                    yield "store", level, linked, (va & span - 1) // model.sizes[level]
             elif kind == "TLBI" and event["mm"] == 1:
                 text = texts[int(event["aux"])]
                 whole = text == "non-global"
