@@ -68,10 +68,10 @@ pub(super) fn try_unfold<W: Watch>(k: &mut K<W>, entry: Entry<'_>) -> Step {
 /// `contpte_try_unfold_partial`: groups that the run covers only in part, at both ends.
 fn try_unfold_partial<W: Watch>(k: &mut K<W>, first: Entry<'_>, count: u64) -> Step {
     let Some(pages) = group(k, first) else { return Ok(()) };
-    if first.index as u64 % pages != 0 || count < pages {
+    if !(first.index as u64).is_multiple_of(pages) || count < pages {
         try_unfold(k, first)?;
     }
-    if (first.index as u64 + count) % pages != 0 {
+    if !(first.index as u64 + count).is_multiple_of(pages) {
         let last = k.entry_behind(first, count - 1);
         try_unfold(k, last)?;
     }
@@ -141,7 +141,7 @@ pub(super) fn set_ptes<W: Watch>(k: &mut K<W>, first: Entry<'_>, word: u64, coun
         let at = k.entry_behind(first, n);
         let left = (pages - at.index as u64 % pages).min(count - n);
         let word = helpers(&format).advance(word, n * page);
-        let whole = left == pages && format.address(Level::Pte, word) % (pages * page) == 0;
+        let whole = left == pages && format.address(Level::Pte, word).is_multiple_of(pages * page);
         let word = if whole { Arm64::mkcont(word) } else { word };
         for m in 0..left {
             let at = k.entry_behind(at, m);

@@ -1,6 +1,6 @@
 //! Operations on user mappings: from their description to the walkers.
 
-use super::execute::{Executed, OpError, aligned, address, canonical, known_mm, physical, prot_of, void, walked};
+use super::execute::{Executed, OpError, address, aligned, canonical, known_mm, physical, prot_of, void, walked};
 use super::full::Drive;
 use crate::backend::Backend;
 use crate::descriptor::Format;

@@ -90,14 +90,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     }
 
     /// `copy_present_ptes`: the pages of a large folio at once.
-    fn copy_present_ptes(
-        &mut self,
-        to: Entry<'_>,
-        from: Entry<'_>,
-        word: u64,
-        limit: u64,
-        shared: bool,
-    ) -> Run<u64> {
+    fn copy_present_ptes(&mut self, to: Entry<'_>, from: Entry<'_>, word: u64, limit: u64, shared: bool) -> Run<u64> {
         let format = self.format();
         let user = helpers(&format);
         let folio = self.normal_folio(Level::Pte, word);

@@ -65,14 +65,7 @@ pub struct Gather {
 impl Gather {
     const fn reset(&mut self) {
         let Stale { mm, full, .. } = self.stale;
-        self.stale = Stale {
-            mm,
-            full,
-            start: u64::MAX,
-            end: 0,
-            freed_tables: false,
-            cleared: [false; 4],
-        };
+        self.stale = Stale { mm, full, start: u64::MAX, end: 0, freed_tables: false, cleared: [false; 4] };
     }
 
     /// `__tlb_adjust_range`, and the level.

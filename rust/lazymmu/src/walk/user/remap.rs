@@ -37,15 +37,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     }
 
     /// `remap_pte_range`.
-    fn remap_pte_range(
-        &mut self,
-        table: &Table,
-        mm: MmId,
-        start: u64,
-        end: u64,
-        offset: u64,
-        prot: Prot,
-    ) -> Run<i64> {
+    fn remap_pte_range(&mut self, table: &Table, mm: MmId, start: u64, end: u64, offset: u64, prot: Prot) -> Run<i64> {
         let slot = self.pte_map_lock(table)?;
         self.pte_begin(Site::RemapPteRange)?;
         let format = self.format();

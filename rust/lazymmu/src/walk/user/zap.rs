@@ -65,14 +65,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     }
 
     /// `zap_pte_range`; returns how far it came.
-    fn zap_pte_range(
-        &mut self,
-        gather: &mut Gather,
-        pmd: Entry<'_>,
-        start: u64,
-        end: u64,
-        reclaim: bool,
-    ) -> Run<u64> {
+    fn zap_pte_range(&mut self, gather: &mut Gather, pmd: Entry<'_>, start: u64, end: u64, reclaim: bool) -> Run<u64> {
         let table = self.open_below(pmd)?;
         let slot = self.pte_map_lock(&table)?;
         self.pte_begin(Site::ZapPteRange)?;

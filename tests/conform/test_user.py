@@ -1,0 +1,68 @@
+"""Steps of user programs: faults, fork, protection, moves and unmapping leave the entries that the kernel left."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lazymmu.conform import Report, conform
+from lazymmu.recording import open_recording
+
+from ..recording.places import RECORDINGS, SMALL, modelled, name
+from .test_recordings import unexplained
+
+FILES = [file for path in RECORDINGS if modelled(path) for file in sorted(path.glob("user*.jsonl.xz"))]
+
+
+def report_of(file: Path) -> Report:
+    (report,) = conform(open_recording(file))
+    return report
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{name(file.parent)}-{file.name}")
+def test_every_step_agrees(file: Path) -> None:
+    report = report_of(file)
+    assert unexplained(report) == []
+    assert report.ok
+    assert report.ops >= 30
+    assert report.agree >= report.ops - 1
+    assert report.checked["descriptors"] > 500
+    if file.name.startswith("user_hw"):
+        assert report.checked["instructions"] > 1000
+
+
+def test_a_loop_that_was_left_early_is_explained() -> None:
+    report = report_of(SMALL / "i386-6.12.117-pae-highpte-pti" / "user_hw.jsonl.xz")
+    assert [d.reason and d.reason.name for d in report.differences] == ["zap-need-resched"]
+
+
+def changed(tmp_path: Path, step: str) -> Path:
+    """A recording whose step left one entry as no kernel does."""
+    source = SMALL / "x86_64-6.12.117-4lvl"
+    folder = tmp_path / source.name
+    folder.mkdir()
+    for file in ("info.json", "cmdline", "kernel.config.xz"):
+        shutil.copy(source / file, folder)
+    lines = lzma.decompress((source / "user.jsonl.xz").read_bytes()).decode().splitlines()
+    for n, line in enumerate(lines):
+        record = json.loads(line)
+        if record.get("what", "").startswith(step):
+            run = record["chg"][0]
+            run[5] = hex(int(run[5], 16) ^ 1 << 5)
+            lines[n] = json.dumps(record)
+            break
+    else:
+        raise AssertionError(step)
+    (folder / "user.jsonl").write_text("\n".join(lines))
+    return folder / "user.jsonl"
+
+
+@pytest.mark.parametrize("step", ["write faults", "mprotect READ", "munmap window"])
+def test_a_changed_record_is_a_difference(tmp_path: Path, step: str) -> None:
+    report = report_of(changed(tmp_path, step))
+    assert not report.ok
+    assert unexplained(report)
