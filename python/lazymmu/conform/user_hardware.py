@@ -144,7 +144,11 @@ def compare(file: UserFile, model: Model, number: int) -> list[Found]:
     if place is None:
         return []
     n = int(place)
-    why = reasons.BREAK if what.startswith(("munmap", "madvise DONTNEED")) and _left_early(found, wanted) else None
+    why = (
+        reasons.BREAK
+        if what.startswith(("munmap", "DONTNEED", "madvise DONTNEED")) and _left_early(found, wanted)
+        else None
+    )
     return [(f"instructions, from number {n} of {len(wanted)}", str(found[n : n + 4]), str(wanted[n : n + 4]), why)]
 
 

@@ -141,9 +141,13 @@ class Kernel:
         out: dict[str, str | bool] = dict(self.found)
         if self.config:
             out["hugetlb"] = has("CONFIG_HUGETLB_PAGE")
+            out["rcu_table_free"] = has("CONFIG_MMU_GATHER_RCU_TABLE_FREE")
+            out["pt_reclaim"] = has("CONFIG_PT_RECLAIM")
         if self.backend == "arm64":
             if "nohugeiomap" in self.command_line.split():
                 out["huge_vmap"] = False
+            if self.config:
+                out["arm64_contpte"] = has("CONFIG_ARM64_CONTPTE")
             if self.config and self.release < (6, 18):
                 out["arm64_block_vmap"] = not has("CONFIG_PTDUMP_DEBUGFS")
             return out
