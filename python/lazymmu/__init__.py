@@ -25,6 +25,7 @@ from lazymmu.errors import (
     RunError,
     ScenarioError,
 )
+from lazymmu.explore import Exploration, Outcome, explore
 from lazymmu.hooks import Hooks, Scheme
 from lazymmu.machine import Machine, Table, Translation, events_of, load_program, run
 from lazymmu.results import Hazard, Result, Run
@@ -37,6 +38,7 @@ if build_profile() == "debug":
 __all__ = [
     "ConfigError",
     "CostTableError",
+    "Exploration",
     "Hazard",
     "Hooks",
     "ImageError",
@@ -44,6 +46,7 @@ __all__ = [
     "KernelStopped",
     "LazymmuError",
     "Machine",
+    "Outcome",
     "Program",
     "ProgramError",
     "RecordingError",
@@ -56,6 +59,7 @@ __all__ = [
     "Translation",
     "__version__",
     "events_of",
+    "explore",
     "load_program",
     "run",
 ]

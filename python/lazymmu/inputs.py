@@ -19,7 +19,7 @@ def load(text: str) -> Sequence[Workload]:
     """
     scenarios = builtin.load(text)
     if scenarios is None and (path := Path(text)).exists():
-        if path.suffix not in (".toml", ".py"):
+        if path.suffix not in (".toml", ".json", ".py"):
             from lazymmu.replay import workloads
 
             return workloads(path)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import lazymmu
-from lazymmu.cli import compare, conform, convert, lists, litmus, run, walk
+from lazymmu.cli import compare, conform, convert, explore, lists, litmus, run, walk
 
 app = typer.Typer(
     name="lazymmu",
@@ -24,6 +24,7 @@ app.command("compare")(compare.main)
 app.command("run")(run.main)
 app.command("conform")(conform.main)
 app.command("walk")(walk.main)
+app.command("explore")(explore.main)
 app.command("list")(lists.main)
 app.command("litmus")(litmus.main)
 app.command("convert")(convert.convert)

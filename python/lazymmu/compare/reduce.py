@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,17 +62,23 @@ def reduce(prepared: Prepared, configuration: Configuration, hazard: Hazard) -> 
     cut = _cut(program, hazard.op)
     if oracle.fails(cut):
         program = cut
+    program = shrink(program, oracle.fails)
+    run = oracle.run(program, log=True)
+    found = oracle.finding(run)
+    return Shortest(program, found, run) if found and run else None
+
+
+def shrink(program: Program, fails: Callable[[Program], bool]) -> Program:
+    """A program that still fails, of which no smaller one tried does."""
     changed = True
     while changed:
         changed = False
         for candidate in _smaller(program):
-            if oracle.fails(candidate):
+            if fails(candidate):
                 program = candidate
                 changed = True
                 break
-    run = oracle.run(program, log=True)
-    found = oracle.finding(run)
-    return Shortest(program, found, run) if found and run else None
+    return program
 
 
 def _cut(program: Program, last: int) -> Program:
@@ -85,6 +91,8 @@ def _cut(program: Program, last: int) -> Program:
 
 def _smaller(program: Program) -> Iterator[Program]:
     """Programs one step smaller, the largest steps first."""
+    if "concurrent" in program:
+        yield from _smaller_together(program)
     ops = program["ops"]
     size = len(ops) // 2
     while size >= 1:
@@ -118,7 +126,56 @@ def _without(program: Program, start: int, end: int) -> Program:
         kept.append({**injection, "at": at})
     if "injections" in program:
         out["injections"] = kept
+    if "concurrent" in program:
+        out["concurrent"] = _renumbered(program["concurrent"], start, gone)
     return out
+
+
+def _renumbered(together: Program, start: int, gone: int) -> Program:
+    """Interrupts where ``gone`` operations from ``start`` on are no more; those of none of the others go too."""
+    kept = []
+    for interrupt in together.get("interrupts", []):
+        wanted = interrupt.get("at", {}).get("ops")
+        if not wanted:
+            kept.append(interrupt)
+            continue
+        left = [op - gone if op >= start + gone else op for op in wanted if not start <= op < start + gone]
+        if left:
+            kept.append({**interrupt, "at": {**interrupt["at"], "ops": left}})
+    out = {key: value for key, value in together.items() if key not in ("interrupts", "schedule")}
+    return {**out, "interrupts": kept} if kept else out
+
+
+def _smaller_together(program: Program) -> Iterator[Program]:
+    """Fewer threads, operations of threads, interrupts; smaller operations of threads."""
+    together = {key: value for key, value in program["concurrent"].items() if key != "schedule"}
+    threads = together["threads"]
+    first = len(program["ops"])
+    for n, thread in enumerate(threads):
+        count = len(thread["ops"])
+        if len(threads) > 1:
+            fewer = {**_renumbered(together, first, count), "threads": threads[:n] + threads[n + 1 :]}
+            if not fewer.get("migrations"):
+                yield {**program, "concurrent": fewer}
+        for k, step in enumerate(thread["ops"]):
+            less = {**thread, "ops": thread["ops"][:k] + thread["ops"][k + 1 :]}
+            if less["ops"]:
+                shorter = [*threads[:n], less, *threads[n + 1 :]]
+                yield {**program, "concurrent": {**_renumbered(together, first + k, 1), "threads": shorter}}
+            for smaller in _smaller_numbers(step["op"]):
+                ops = [*thread["ops"][:k], {**step, "op": smaller}, *thread["ops"][k + 1 :]]
+                changed = [*threads[:n], {**thread, "ops": ops}, *threads[n + 1 :]]
+                yield {**program, "concurrent": {**together, "threads": changed}}
+        first += count
+    interrupts = together.get("interrupts", [])
+    for n, interrupt in enumerate(interrupts):
+        yield {**program, "concurrent": {**together, "interrupts": interrupts[:n] + interrupts[n + 1 :]}}
+        for k in range(len(interrupt["ops"])):
+            less = {**interrupt, "ops": interrupt["ops"][:k] + interrupt["ops"][k + 1 :]}
+            yield {**program, "concurrent": {**together, "interrupts": [*interrupts[:n], less, *interrupts[n + 1 :]]}}
+    for key in ("may_fail_alloc", "migrations"):
+        if together.get(key):
+            yield {**program, "concurrent": {k: v for k, v in together.items() if k != key}}
 
 
 def _simpler_point(program: Program, n: int) -> Iterator[Program]:

@@ -185,10 +185,14 @@ class Kernel(State):
         return table
 
     def alloc_below(self, entry: Entry, mm: int, highmem: bool = False) -> bool:
-        """``__p4d_alloc`` ... ``__pte_alloc``: allocate, order the zeroing before the link (``smp_wmb``), link."""
+        """``__p4d_alloc`` ... ``__pte_alloc``: allocate, look again, order the zeroing (``smp_wmb``), link."""
         table = self.new_table(entry.level - 1, entry.first, mm, highmem)
         if table is None:
             return False
+        if not self.none(entry):
+            # Another CPU has been faster.
+            self.free_table(table)
+            return True
         self.emit(ev.WMB)
         self.backend.hand_over(table)
         link = self.format.link(entry.level, table.pa, kernel=mm == INIT_MM)

@@ -10,6 +10,7 @@ True
 
 from __future__ import annotations
 
+from lazymmu.scenario.concurrent import Interrupt, Thread
 from lazymmu.scenario.files import parse_toml, read, to_script, to_toml
 from lazymmu.scenario.model import Expectation, Injection, Point, Scenario, Translation
 from lazymmu.scenario.operations import Block, Step
@@ -22,10 +23,12 @@ __all__ = [
     "Block",
     "Expectation",
     "Injection",
+    "Interrupt",
     "Point",
     "Resolved",
     "Scenario",
     "Step",
+    "Thread",
     "Translation",
     "from_data",
     "parse_toml",

@@ -108,7 +108,7 @@ def _returned(actual: Result, wanted: Any, resolved: Resolved) -> bool:
 def _addresses(scenario: Scenario, resolved: Resolved, run: Run) -> dict[str, int]:
     """What slots hold behind the last step."""
     found = {}
-    for step, result in zip(scenario.steps, run.results, strict=False):
+    for step, result in zip(scenario.all_steps, run.results, strict=False):
         slot = step.args.get("slot")
         if slot in resolved.slots and result.ending == "address" and result.value is not None:
             found[slot] = result.value

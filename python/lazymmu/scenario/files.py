@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 import tomllib
@@ -27,19 +28,26 @@ def read(path: str | Path) -> list[Scenario]:
     path = Path(path)
     if path.suffix == ".py":
         return _read_script(path)
-    if path.suffix == ".toml":
-        return [_read_toml(path)]
-    raise ScenarioError(path, "", "not a scenario: expected a .lmmu.toml file or a .py script")
+    if path.suffix in (".toml", ".json"):
+        return [_read_text(path)]
+    raise ScenarioError(path, "", "not a scenario: expected a .lmmu.toml file, its data as .json, or a .py script")
 
 
-def _read_toml(path: Path) -> Scenario:
+def _read_text(path: Path) -> Scenario:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ScenarioError(path, "", error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
         raise ScenarioError(path, f"byte {error.start}", "not UTF-8 text") from error
-    return parse_toml(text, path)
+    if path.suffix == ".toml":
+        return parse_toml(text, path)
+    try:
+        return from_data(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise ScenarioError(path, f"line {error.lineno}", f"not JSON: {error.msg}") from error
+    except Problem as problem:
+        raise ScenarioError(path, "", str(problem)) from None
 
 
 def parse_toml(text: str, path: str | Path = "<text>") -> Scenario:
@@ -101,7 +109,7 @@ def to_toml(scenario: Scenario) -> str:
 def to_script(scenario: Scenario) -> str:
     """The scenario as a Python script."""
     fields = []
-    for key in ("about", "cpus", "mms", "tasks", "backends", "geometries", "schemes", "options"):
+    for key in ("about", "cpus", "mms", "tasks", "backends", "geometries", "schemes", "options", *_TOGETHER):
         value = getattr(scenario, key)
         if value != getattr(Scenario(), key):
             fields.append(f", {key}={value!r}")
@@ -111,6 +119,21 @@ def to_script(scenario: Scenario) -> str:
     for n, injection in enumerate(scenario.injections):
         lines.append(f"injection_{n} = scenario.inject({_point(injection)})")
         lines += [_call(f"injection_{n}", step, blocks) for step in injection.steps]
+    for n, thread in enumerate(scenario.threads):
+        lines.append(f"thread_{n} = scenario.thread({_some(cpu=thread.cpu, task=thread.task)})")
+        lines += [_call(f"thread_{n}", step, blocks) for step in thread.steps]
+    for n, given in enumerate(scenario.interrupts):
+        arguments = _some(
+            at=given.at or None,
+            kind=given.kind,
+            irq=given.interrupt,
+            cpu=given.cpu,
+            task=given.task,
+            on=given.on,
+            times=given.times if given.times != 1 else None,
+        )
+        lines.append(f"interrupt_{n} = scenario.interrupt({arguments})")
+        lines += [_call(f"interrupt_{n}", step, blocks) for step in given.steps]
     for data in to_data(scenario).get("expect", []):
         translations = data.pop("translations", None)
         arguments = [f"{key}={value!r}" for key, value in data.items()]
@@ -121,6 +144,13 @@ def to_script(scenario: Scenario) -> str:
     text = "\n".join([*blocks, *lines])
     wanted = [name for name in ("Block", "Scenario", "Translation") if f"{name}(" in text]
     return f"from lazymmu.scenario import {', '.join(wanted)}\n\n{text}\n"
+
+
+_TOGETHER = ("migrations", "preemption", "may_fail_alloc", "schedule")
+
+
+def _some(**values: Any) -> str:
+    return _keywords({key: value for key, value in values.items() if value is not None})
 
 
 def _keywords(values: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lazymmu.scenario.concurrent import Interrupt, Preemption, Thread
 from lazymmu.scenario.operations import Block, IrqKind, Step
 
 FORMAT = 1
@@ -80,6 +81,10 @@ class Scenario(Block):
 
     ``cpus``, ``mms`` and ``tasks`` are those of `lazymmu.Machine`. ``backends``, ``geometries`` and ``schemes``
     restrict where it makes sense, ``options`` sets dated facts.
+
+    ``threads`` run at the same time, behind the steps. What may happen to them (``interrupts``, ``migrations``,
+    ``preemption`` where they share a CPU, ``may_fail_alloc``) `lazymmu.explore` tries everywhere; a run does what
+    ``schedule`` says, and nothing where it says nothing.
     """
 
     name: str = "scenario"
@@ -92,6 +97,12 @@ class Scenario(Block):
     schemes: list[str] = field(default_factory=list)
     options: dict[str, str | bool] = field(default_factory=dict)
     injections: list[Injection] = field(default_factory=list)
+    threads: list[Thread] = field(default_factory=list)
+    interrupts: list[Interrupt] = field(default_factory=list)
+    migrations: list[dict[str, int]] = field(default_factory=list)
+    preemption: Preemption = "full"
+    may_fail_alloc: bool = False
+    schedule: list[dict[str, Any]] = field(default_factory=list)
     expectations: list[Expectation] = field(default_factory=list)
 
     def inject(
@@ -111,6 +122,35 @@ class Scenario(Block):
         self.injections.append(injection)
         return injection
 
+    def thread(self, cpu: int | None = None, task: int | None = None) -> Thread:
+        """Adds a thread; add its operations to what this returns."""
+        thread = Thread(cpu=cpu, task=task)
+        self.threads.append(thread)
+        return thread
+
+    def interrupt(
+        self,
+        at: Step | str | int | list[str | int] | None = None,
+        kind: str | None = None,
+        *,
+        irq: IrqKind | None = None,
+        cpu: int | None = None,
+        task: int | None = None,
+        on: int | None = None,
+        times: int = 1,
+    ) -> Interrupt:
+        """Adds something that may come between micro-steps of threads; add its operations to what this returns."""
+        places = at if isinstance(at, list) else [] if at is None else [at]
+        known: list[str | int] = [self._reference(p) if isinstance(p, Step) else p for p in places]
+        interrupt = Interrupt(interrupt=irq, cpu=cpu, task=task, on=on, at=known, kind=kind, times=times)
+        self.interrupts.append(interrupt)
+        return interrupt
+
+    @property
+    def all_steps(self) -> list[Step]:
+        """The steps, and behind them those of threads: as results are numbered."""
+        return [*self.steps, *(step for thread in self.threads for step in thread.steps)]
+
     def expect(self, when: Mapping[str, str | list[str]] | None = None, **wanted: Any) -> Expectation:
         """Adds an expectation; keywords are the fields of `Expectation`."""
         lists = {key: [value] if isinstance(value, str) else list(value) for key, value in (when or {}).items()}
@@ -121,13 +161,13 @@ class Scenario(Block):
     def _reference(self, step: Step) -> str | int:
         if step.label is not None:
             return step.label
-        return next(n for n, known in enumerate(self.steps) if known is step)
+        return next(n for n, known in enumerate(self.all_steps) if known is step)
 
     def index_of(self, op: str | int) -> int | None:
         """The index of a step by label or number; None if there is none."""
         if isinstance(op, int):
-            return op if 0 <= op < len(self.steps) else None
-        found = [n for n, step in enumerate(self.steps) if step.label == op]
+            return op if 0 <= op < len(self.all_steps) else None
+        found = [n for n, step in enumerate(self.all_steps) if step.label == op]
         if not found and op.isdecimal():
             return self.index_of(int(op))
         return found[0] if found else None

@@ -10,7 +10,8 @@ from dataclasses import fields
 from typing import Any, cast, get_args
 
 from lazymmu import _native
-from lazymmu.scenario import expressions
+from lazymmu.scenario import concurrent, expressions
+from lazymmu.scenario.concurrent import Interrupt, Preemption, Thread
 from lazymmu.scenario.model import FORMAT, Expectation, Injection, Point, Scenario, Translation
 from lazymmu.scenario.operations import Argument, Block, CallbackKind, IrqKind, Step, operations
 
@@ -57,6 +58,7 @@ KEYS = (
     "ops",
     "injections",
     "expect",
+    *concurrent.KEYS,
 )
 
 
@@ -253,6 +255,67 @@ class _Reader:
         cpu = _integer(table["cpu"], (*path, "cpu"), high=15) if "cpu" in table else None
         return Injection(self.block(table["ops"], (*path, "ops")).steps, point, cast(IrqKind | None, irq), task, cpu)
 
+    def labelled(self, scenario: Scenario, steps: list[Step], data: object, path: Path) -> None:
+        """Steps that may have labels, which are the scenario's."""
+        for n, item in enumerate(_list(data, path)):
+            step = self.step(item, (*path, n), ["label", "task", "fail_alloc"])
+            if step.label is not None and scenario.index_of(step.label) is not None:
+                raise Problem((*path, n, "label"), f"label {step.label!r} is taken")
+            steps.append(step)
+
+    def concurrent(self, scenario: Scenario, table: Mapping[str, Any]) -> None:
+        """What runs at the same time."""
+        for n, item in enumerate(_list(table.get("threads", []), ("threads",))):
+            path: Path = ("threads", n)
+            keys = _keys(item, path, concurrent.THREAD, ["ops"])
+            cpu = _integer(keys["cpu"], (*path, "cpu"), high=scenario.cpus - 1) if "cpu" in keys else None
+            task = _integer(keys["task"], (*path, "task"), high=0xFFFF) if "task" in keys else None
+            thread = Thread(cpu=cpu, task=task)
+            scenario.threads.append(thread)
+            self.labelled(scenario, thread.steps, keys["ops"], (*path, "ops"))
+        for n, item in enumerate(_list(table.get("interrupts", []), ("interrupts",))):
+            scenario.interrupts.append(self.interrupt(scenario, item, ("interrupts", n)))
+        for n, item in enumerate(_list(table.get("migrations", []), ("migrations",))):
+            path = ("migrations", n)
+            keys = _keys(item, path, concurrent.MIGRATION, concurrent.MIGRATION)
+            thread_number = _integer(keys["thread"], (*path, "thread"), high=len(scenario.threads) - 1)
+            to = _integer(keys["to"], (*path, "to"), high=scenario.cpus - 1)
+            scenario.migrations.append({"thread": thread_number, "to": to})
+        how = _choice(table.get("preemption", "full"), ("preemption",), get_args(Preemption))
+        scenario.preemption = cast(Preemption, how)
+        scenario.may_fail_alloc = _flag(table.get("may_fail_alloc", False), ("may_fail_alloc",))
+        for n, item in enumerate(_list(table.get("schedule", []), ("schedule",))):
+            path = ("schedule", n)
+            entry = _keys(item, path, concurrent.DECISION, ["at"])
+            for key, value in entry.items():
+                if key == "fail":
+                    _flag(value, (*path, key))
+                else:
+                    _integer(value, (*path, key), high=0xFFFF_FFFF if key == "at" else 0xFFFF)
+            scenario.schedule.append(entry)
+
+    def interrupt(self, scenario: Scenario, data: object, path: Path) -> Interrupt:
+        keys = _keys(data, path, concurrent.INTERRUPT, ["ops"])
+        given = keys.get("at", [])
+        places = [] if given == concurrent.ANYWHERE else given if isinstance(given, list) else [given]
+        for place in places:
+            if not isinstance(place, (str, int)) or isinstance(place, bool) or scenario.index_of(place) is None:
+                known = [concurrent.ANYWHERE, *_places(scenario)]
+                raise Problem((*path, "at"), f"no step {place!r}: {_expected(known)}")
+        kinds = [name for _, name, _ in _native.event_kinds()]
+        irq = _choice(keys["irq"], (*path, "irq"), get_args(IrqKind)) if "irq" in keys else None
+        cpus = {key: _integer(keys[key], (*path, key), high=scenario.cpus - 1) for key in ("cpu", "on") if key in keys}
+        return Interrupt(
+            self.block(keys["ops"], (*path, "ops")).steps,
+            interrupt=cast(IrqKind | None, irq),
+            cpu=cpus.get("cpu"),
+            task=_integer(keys["task"], (*path, "task"), high=0xFFFF) if "task" in keys else None,
+            on=cpus.get("on"),
+            at=places,
+            kind=_choice(keys["kind"], (*path, "kind"), kinds) if "kind" in keys else None,
+            times=_integer(keys.get("times", 1), (*path, "times"), 1, 0xFFFF),
+        )
+
     def expectation(self, data: object, path: Path) -> Expectation:
         table = _keys(data, path, [f.name for f in fields(Expectation)])
         out = Expectation()
@@ -292,12 +355,19 @@ class _Reader:
         return table
 
 
+def _places(scenario: Scenario) -> list[str]:
+    labels = [step.label for step in scenario.all_steps if step.label]
+    return [*labels, f"0 to {len(scenario.all_steps) - 1}"]
+
+
 def from_data(data: object) -> Scenario:
     """The scenario that plain data describes.
 
     Raises `Problem`, which says where and what.
     """
-    table = _keys(data, (), KEYS, ["ops"])
+    table = _keys(data, (), KEYS)
+    if "ops" not in table and "threads" not in table:
+        raise Problem((), "missing key 'ops' (or 'threads')")
     if (version := table.get("lazymmu", FORMAT)) != FORMAT:
         raise Problem(("lazymmu",), f"format {version!r} is not known: expected {FORMAT}")
     reader = _Reader()
@@ -318,16 +388,12 @@ def from_data(data: object) -> Scenario:
         shown = {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else value
         _choice(shown, ("options", name), options[name])
         scenario.options[name] = value
-    for n, item in enumerate(_list(table["ops"], ("ops",))):
-        step = reader.step(item, ("ops", n), ["label", "task", "fail_alloc"])
-        if step.label is not None and scenario.index_of(step.label) is not None:
-            raise Problem(("ops", n, "label"), f"label {step.label!r} is taken")
-        scenario.steps.append(step)
+    reader.labelled(scenario, scenario.steps, table.get("ops", []), ("ops",))
+    reader.concurrent(scenario, table)
     for n, item in enumerate(_list(table.get("injections", []), ("injections",))):
         injection = reader.injection(item, ("injections", n))
         if scenario.index_of(injection.after.op) is None:
-            labels = [s.label for s in scenario.steps if s.label]
-            known = [*labels, f"0 to {len(scenario.steps) - 1}"]
+            known = _places(scenario)
             raise Problem(("injections", n, "after", "op"), f"no step {injection.after.op!r}: {_expected(known)}")
         scenario.injections.append(injection)
     for n, item in enumerate(_list(table.get("expect", []), ("expect",))):

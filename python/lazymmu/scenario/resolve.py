@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lazymmu.scenario import expressions
+from lazymmu.scenario import concurrent, expressions
 from lazymmu.scenario.model import Injection, Scenario
 from lazymmu.scenario.operations import Argument, Block, Step, operations
 from lazymmu.scenario.read import Problem
@@ -153,4 +153,6 @@ def resolve(scenario: Scenario, geometry: Mapping[str, Any]) -> Resolved:
         injections.append(resolver.injection(injection, op, ("injections", n)))
     if injections:
         program["injections"] = injections
+    if together := concurrent.resolved(scenario, resolver.step, resolver.block, Problem):
+        program["concurrent"] = together
     return Resolved(program, resolver.slots, resolver.symbols)

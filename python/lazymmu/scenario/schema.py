@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from lazymmu import _native
+from lazymmu.scenario import concurrent
 from lazymmu.scenario.model import FORMAT
 from lazymmu.scenario.operations import Argument, CallbackKind, IrqKind, operations
 from lazymmu.scenario.read import COUNTS, LEVELS
@@ -109,11 +110,13 @@ def schema() -> dict[str, Any]:
         "ops": _list({"$ref": "#/$defs/step"}),
         "injections": _list(_table(injection, ["after", "ops"])),
         "expect": _list(_table(expect)),
+        **concurrent.schema({"$ref": "#/$defs/step"}, {"$ref": "#/$defs/operation"}, kinds, _table),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "lazymmu scenario",
-        **_table(properties, ["ops"]),
+        **_table(properties),
+        "anyOf": [{"required": ["ops"]}, {"required": ["threads"]}],
         "$defs": {
             "number": {
                 "description": "a number, or an expression of names and slots",

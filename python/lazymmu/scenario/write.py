@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from lazymmu.scenario import concurrent
 from lazymmu.scenario.model import FORMAT, Expectation, Injection, Scenario, Translation
 from lazymmu.scenario.operations import Block, Step
 
@@ -20,6 +21,17 @@ def to_data(scenario: Scenario) -> dict[str, Any]:
     data["ops"] = [_step_data(step) for step in scenario.steps]
     if scenario.injections:
         data["injections"] = [_injection_data(injection) for injection in scenario.injections]
+    for key, blocks in (("threads", scenario.threads), ("interrupts", scenario.interrupts)):
+        if blocks:
+            data[key] = [concurrent.to_data(block, [_step_data(step) for step in block.steps]) for block in blocks]
+    if scenario.migrations:
+        data["migrations"] = scenario.migrations
+    if scenario.preemption != "full":
+        data["preemption"] = scenario.preemption
+    if scenario.may_fail_alloc:
+        data["may_fail_alloc"] = True
+    if scenario.schedule:
+        data["schedule"] = scenario.schedule
     if scenario.expectations:
         data["expect"] = [_expectation_data(expectation) for expectation in scenario.expectations]
     return data

@@ -413,6 +413,10 @@ impl Overrides for PyHooks {
         self.set
     }
 
+    fn blocking(&self, wait: &mut (dyn FnMut() + Send)) {
+        Python::attach(|py| py.detach(wait));
+    }
+
     fn call(&self, host: HostHandle, call: &Call) -> (Option<HostHandle>, Run<u64>) {
         let place = host.0.place();
         Python::attach(|py| {

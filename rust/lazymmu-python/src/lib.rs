@@ -3,6 +3,7 @@
 mod arrays;
 mod cost;
 mod errors;
+mod explore;
 mod frozen;
 mod hooks;
 mod image;
@@ -16,6 +17,8 @@ mod toml;
 mod _native {
     #[pymodule_export]
     use super::cost::CostTable;
+    #[pymodule_export]
+    use super::explore::RawExploration;
     #[pymodule_export]
     use super::frozen::Frozen;
     #[pymodule_export]

@@ -14,6 +14,7 @@ use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::explore::{self, RawExploration, Settings};
 use crate::hooks::PyHooks;
 use crate::program::Program;
 use crate::{arrays, errors, lists};
@@ -170,6 +171,10 @@ fn known_geometry(backend: &str, wanted: Option<&str>) -> PyResult<&'static Geom
 }
 
 impl Machine {
+    pub(crate) fn runner_mut(&mut self) -> &mut dyn AnyRunner {
+        &mut *self.runner
+    }
+
     fn known_mm(&self, mm: u16) -> PyResult<MmId> {
         let limit = self.runner.machine().mms.len();
         if usize::from(mm) < limit {
@@ -254,7 +259,7 @@ impl Machine {
             signal = Python::attach(|py| py.check_signals()).err();
             signal.is_none()
         };
-        let ran = py.detach(|| runner.run(&program.inner.ops, &program.inner.injections, &mut go_on));
+        let ran = py.detach(|| runner.run(&program.inner, &mut go_on));
         if let Some(error) = self.hooks.as_ref().and_then(|h| h.take_error()).or(signal) {
             return Err(error);
         }
@@ -442,6 +447,22 @@ impl Machine {
             return Ok(None);
         }
         Ok(Some(crate::lists::attributes(py, &format.attributes(level, word))?))
+    }
+
+    /// Everything that can come of a program. Its first operations are carried out here, its threads are not.
+    #[pyo3(signature = (program, settings, progress=None))]
+    fn explore(
+        &mut self,
+        py: Python<'_>,
+        program: &Program,
+        settings: Settings,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<RawExploration> {
+        let explored = explore::explore(py, self, program, &settings, progress);
+        match self.hooks.as_ref().and_then(|hooks| hooks.take_error()) {
+            Some(error) => Err(error),
+            None => explored,
+        }
     }
 
     /// A copy that shares tables until one of both changes them.

@@ -68,6 +68,7 @@ pub mod check;
 pub mod cost;
 pub mod descriptor;
 pub mod event;
+pub mod explore;
 pub mod geometry;
 pub mod kernel;
 pub mod litmus;

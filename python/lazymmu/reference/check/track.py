@@ -42,7 +42,19 @@ class Laws:
 class Pending:
     """A store, or a run of stores at consecutive addresses, that something must still complete."""
 
-    __slots__ = ("context", "cpu", "end", "from_interrupt", "level", "queued", "start", "task", "visible")
+    __slots__ = (
+        "context",
+        "cpu",
+        "end",
+        "from_interrupt",
+        "level",
+        "queued",
+        "reached",
+        "settled",
+        "start",
+        "task",
+        "visible",
+    )
 
     def __init__(self, event: Event, size: int, from_interrupt: bool) -> None:
         self.cpu, self.context, self.task, self.level = event[CPU], event[CONTEXT], event[TASK], event[LEVEL]
@@ -51,12 +63,17 @@ class Pending:
         self.from_interrupt = from_interrupt
         self.visible = False
         """A DSB made it visible to walkers; its CPU is not yet synchronised."""
+        self.reached: set[int] = set()
+        """CPUs that stored into a table below it, and so have read it."""
+        self.settled: set[int] = set()
+        """Those of them that had a barrier since: their walkers see it."""
 
     def grows(self, event: Event, size: int, from_interrupt: bool) -> bool:
         """Takes the next store if it continues this one."""
         if (
             event[VA] != self.end
             or self.visible
+            or self.reached
             or event[LEVEL] != self.level
             or (event[KIND] == ev.QUEUE) != self.queued
             or (event[CPU], event[CONTEXT], event[TASK]) != (self.cpu, self.context, self.task)
@@ -176,6 +193,10 @@ class Track:
             if event[AUX] == Store.SYNC and (event[TASK], event[CONTEXT]) in self.syncs:
                 self.syncs[event[TASK], event[CONTEXT]] = True
         if event[NEW] & 1 and (queued or (self.laws.needs_barrier and event[MM] == INIT_MM)):
+            for store in self.pending if not queued else ():
+                below = store.level > level and store.covers(event[VA])
+                if below and not store.queued and store.cpu != event[CPU]:
+                    store.reached.add(event[CPU])
             size, from_interrupt = self.laws.sizes[level - 1], self.interrupts[event[CPU]] > 0
             if not self.pending or not self.pending[-1].grows(event, size, from_interrupt):
                 self.pending.append(Pending(event, size, from_interrupt))
@@ -200,6 +221,8 @@ class Track:
             self.pending = [store for store in self.pending if store.cpu != cpu or not store.queued]
         elif kind == ev.BAR:
             self.pending = [store for store in self.pending if store.cpu != cpu or store.queued]
+            for store in self.pending:
+                store.settled |= store.reached & {cpu}
         elif kind == ev.DSB:
             for store in self.pending:
                 if store.cpu == cpu and not store.queued:

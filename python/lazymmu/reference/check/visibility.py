@@ -42,6 +42,8 @@ class H2(Rule):
         if event[VA] & PAGE in track.kmaps:
             return
         for store in track.pending:
+            if event[CPU] in store.settled:
+                continue
             if store.cpu != event[CPU] and not store.visible and _counts(store, event):
                 report(self, BREAKS, event, f"CPU {store.cpu} has not completed the store that maps {event[VA]:#x}")
                 return

@@ -3,6 +3,7 @@
 mod registry;
 
 use std::fmt;
+use std::hash::Hasher;
 
 use crate::check::Laws;
 use crate::descriptor::{Format, Prot};
@@ -312,6 +313,9 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
         Ok(())
     }
 
+    /// Adds what the backend keeps itself to a digest of the machine.
+    fn digest(&self, _h: &mut dyn Hasher) {}
+
     /// By what findings are judged here.
     fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {
         Laws::coherent(k)
@@ -331,7 +335,7 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
 /// The page of a root table. `None`: no memory.
 pub(crate) fn alloc_root<B: Backend, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<Table>> {
     let level = k.geometry().root();
-    match k.machine.frames.alloc(level, 0, Zone::Low) {
+    match k.alloc_frame(level, 0, Zone::Low)? {
         Ok(pa) => {
             let entries = k.geometry().entries(level);
             Ok(Some(k.machine.memory.insert(pa, level, entries)))

@@ -27,7 +27,7 @@ pub struct X86_32 {
 
 /// Allocates a table outside of any walk.
 fn table<B: Backend, W: Watch>(k: &mut Kernel<B, W>, level: Level, va: u64, mm: MmId) -> Run<Option<Table>> {
-    let pa = match k.machine.frames.alloc(level, va, Zone::Low) {
+    let pa = match k.alloc_frame(level, va, Zone::Low)? {
         Ok(pa) => pa,
         Err(error) => {
             let injected = u32::from(error == FrameError::Injected);

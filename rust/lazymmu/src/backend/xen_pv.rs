@@ -8,6 +8,8 @@
 #[path = "xen_pv/multicall.rs"]
 mod multicall;
 
+use std::hash::{Hash, Hasher};
+
 use multicall::{Queue, Queued};
 use rustc_hash::FxHashMap;
 
@@ -615,6 +617,11 @@ impl Backend for XenPv {
         if k.options.xen_lazy == XenLazy::TaskCounts && k.options.lazy_api == LazyApi::Counted {
             k.machine.task_mut(task).lazy.pause_count = 1;
         }
+    }
+
+    fn digest(&self, mut h: &mut dyn Hasher) {
+        self.lazy.hash(&mut h);
+        self.queues.hash(&mut h);
     }
 
     fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {

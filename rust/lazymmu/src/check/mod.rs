@@ -8,6 +8,7 @@ mod settle;
 mod track;
 
 use std::fmt;
+use std::hash::Hasher;
 
 use serde::Serialize;
 
@@ -71,6 +72,8 @@ pub trait Rule: CloneRule + fmt::Debug + Send + Sync {
     }
     /// Looks at an event that has already been tracked.
     fn see(&mut self, event: &Event, scene: &Scene<'_>, report: &mut Report);
+    /// Adds to a digest what the rule remembers, if it does.
+    fn digest(&self, _h: &mut dyn Hasher) {}
 }
 
 /// Rules are copied with the run that they watch.
@@ -280,6 +283,12 @@ impl Checker {
     /// A run was cut short: what was open in it is over.
     pub(crate) fn cut_short(&mut self) {
         self.track.cut_short();
+    }
+
+    /// Adds what later verdicts depend on to a digest.
+    pub(crate) fn digest(&self, h: &mut dyn Hasher) {
+        self.track.digest(h);
+        self.rules.iter().for_each(|rule| rule.digest(h));
     }
 
     /// Hands out what was found since the last time; events are numbered from then.

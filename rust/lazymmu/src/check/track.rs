@@ -1,5 +1,6 @@
 //! What an event stream says about sections, pending stores and open walks.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::backend::Backend;
@@ -62,6 +63,10 @@ pub struct Pending {
     pub kmap: bool,
     /// DSB is done, ISB is not: the storing CPU may still hold the old fault.
     pub dsb_done: bool,
+    /// CPUs that stored into a table below it, and so have read it.
+    reached: u16,
+    /// Those of them that had a barrier since: a store that a CPU has read is no secret to its walker behind that.
+    settled: u16,
     /// What the next store of the run would map.
     pub(super) next: u64,
     context: u8,
@@ -85,6 +90,13 @@ impl Pending {
             && self.queued == queued
             && self.in_irq == in_irq
             && !self.dsb_done
+            && self.reached == 0
+    }
+
+    /// Whether walkers of this other CPU see it, although its own has not completed it.
+    #[must_use]
+    pub const fn seen_by(&self, cpu: u8) -> bool {
+        self.settled >> (cpu & 15) & 1 != 0
     }
 
     /// Whether an interrupt stored it.
@@ -95,7 +107,7 @@ impl Pending {
 }
 
 /// A walk function that has not returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OpenWalk {
     pub site: Option<Site>,
     pub task: u16,
@@ -118,7 +130,7 @@ pub struct OpenWalk {
 }
 
 /// The lazy state of a task, as its events tell it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Section {
     /// Enters minus leaves of the architecture.
     pub depth: i32,
@@ -173,6 +185,27 @@ impl Track {
     pub(super) fn cut_short(&mut self) {
         self.walks.clear();
         self.irqs.clear();
+    }
+
+    /// Adds everything but the indices of events to a digest; of stores that wait it makes no difference who came first.
+    pub(super) fn digest(&self, mut h: &mut dyn Hasher) {
+        let h = &mut h;
+        let mut pending: Vec<_> = self
+            .pending
+            .iter()
+            .map(|p| {
+                let flags = [p.queued, p.kmap, p.dsb_done, p.in_irq];
+                (p.cpu, p.task, p.context, p.level, p.start, p.end, flags, p.reached, p.settled)
+            })
+            .collect();
+        pending.sort_unstable();
+        pending.hash(h);
+        let mut walks: Vec<_> = self.walks.iter().collect();
+        walks.sort_by_key(|w| (w.task, w.context));
+        walks.hash(h);
+        self.sections.hash(h);
+        self.kmaps.hash(h);
+        self.irqs.hash(h);
     }
 
     /// Stores that something must still complete.
@@ -342,9 +375,27 @@ impl Track {
 
     fn stored(&mut self, event: &Event, index: u64) {
         if self.laws.needs_barrier && self.completes_later(event) {
+            self.reach(event);
             self.wait(event, index, false);
         }
         self.note_store(event);
+    }
+
+    /// A store by way of entries that other CPUs have stored.
+    fn reach(&mut self, event: &Event) {
+        for p in &mut self.pending {
+            if p.cpu != event.cpu && !p.queued && p.level > event.level && p.covers(event.va) {
+                p.reached |= 1 << (event.cpu & 15);
+            }
+        }
+    }
+
+    /// A barrier of a CPU behind its reading of others' stores.
+    fn settle_reached(&mut self, cpu: u8) {
+        let bit = 1 << (cpu & 15);
+        for p in self.pending.iter_mut().filter(|p| p.reached & bit != 0) {
+            p.settled |= bit;
+        }
     }
 
     /// Whether hardware may go on without seeing this store.
@@ -374,6 +425,8 @@ impl Track {
             queued,
             kmap: event.aux == Store::Kmap as u32,
             dsb_done: false,
+            reached: 0,
+            settled: 0,
             next: event.va.wrapping_add(size),
             context: event.context,
             in_irq,
@@ -424,6 +477,7 @@ impl Track {
     fn complete(&mut self, cpu: u8) {
         self.completed = self.pending.iter().any(|p| !p.queued && p.cpu == cpu);
         self.pending.retain(|p| p.queued || p.cpu != cpu);
+        self.settle_reached(cpu);
     }
 
     /// DSB on a CPU: walkers see its stores.

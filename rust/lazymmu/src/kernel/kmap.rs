@@ -104,6 +104,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `pte_offset_map_lock`: maps a user leaf table, if it must be mapped, and takes its lock.
     pub(crate) fn pte_map_lock(&mut self, table: &Table) -> Run<KmapSlot> {
         let slot = self.kmap_local(table.pa)?;
+        W::lock(self, table.pa)?;
         let task = self.current();
         self.machine.task_mut(task).locks += 1;
         self.emit(Event { addr: table.pa, ..Event::of(Kind::LOCK) })?;
@@ -119,6 +120,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let task = self.current();
         let locks = self.machine.task(task).locks;
         self.machine.task_mut(task).locks = locks.saturating_sub(1);
+        W::unlock(self, table.pa);
         self.emit(Event { addr: table.pa, ..Event::of(Kind::UNLOCK) })?;
         self.kunmap_local(slot)
     }

@@ -327,7 +327,11 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// Software's view of an entry: what `READ_ONCE` returns.
     #[inline]
     pub fn read(&mut self, entry: Entry<'_>) -> Run<u64> {
-        B::read(self, entry)
+        let word = B::read(self, entry)?;
+        if W::WATCHES {
+            self.watch.read(entry.level(), word);
+        }
+        Ok(word)
     }
 
     /// A completed store to a table word.

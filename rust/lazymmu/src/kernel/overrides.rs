@@ -203,6 +203,10 @@ pub trait Overrides: fmt::Debug + Send + Sync {
     /// Runs the user's code; the handle comes back with the machine as the code left it. `Err` keeps the user's error
     /// and stops the operation. An implementation that loses the handle loses the machine.
     fn call(&self, host: HostHandle, call: &Call) -> (Option<HostHandle>, Run<u64>);
+    /// Runs something that waits for other threads, which may want to call the user's code meanwhile.
+    fn blocking(&self, wait: &mut (dyn FnMut() + Send)) {
+        wait();
+    }
 }
 
 impl<B: Backend, W: Watch> Kernel<B, W> {
@@ -228,9 +232,13 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     }
 
     /// A kernel with nothing in it, which stands in while the real one is lent out.
-    fn hollow(&mut self) -> Self {
+    pub(crate) fn hollow(&mut self) -> Self {
+        let mut machine = crate::machine::Machine::new(self.machine.geometry, 0, &[]);
+        // Code that unwinds asks what runs where.
+        machine.cpus.clone_from(&self.machine.cpus);
+        machine.tasks.clone_from(&self.machine.tasks);
         Kernel {
-            machine: crate::machine::Machine::new(self.machine.geometry, 0, &[]),
+            machine,
             backend: self.backend.clone(),
             scheme: self.scheme,
             options: self.options,

@@ -41,11 +41,19 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         Ok(self.format.none(entry.level(), word))
     }
 
-    /// `__pXd_alloc`: allocates a table and links it into `entry`. False: no memory.
+    /// Takes a frame for a table, or for a page that is none.
+    pub(crate) fn alloc_frame(&mut self, level: Level, va: u64, zone: Zone) -> Run<Result<u64, FrameError>> {
+        if W::WATCHES && W::alloc_fails(self)? {
+            return Ok(Err(FrameError::Injected));
+        }
+        Ok(self.machine.frames.alloc(level, va, zone))
+    }
+
+    /// `__pXd_alloc`: allocates a table and links it into `entry`, unless another CPU has been faster. False: no memory.
     pub(crate) fn alloc_below(&mut self, entry: Entry<'_>, zone: Zone) -> Run<bool> {
         let level = entry.level().below();
         let base = entry.va & !(self.machine.geometry.size(entry.level()) - 1);
-        let pa = match self.machine.frames.alloc(level, base, zone) {
+        let pa = match self.alloc_frame(level, base, zone)? {
             Ok(pa) => pa,
             Err(error) => {
                 let injected = u32::from(error == FrameError::Injected);
@@ -55,13 +63,24 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             }
         };
         let entries = self.machine.geometry.entries(level);
-        self.machine.memory.insert(pa, level, entries);
+        let id = self.machine.memory.insert(pa, level, entries).id;
         let high = u32::from(self.machine.frames.is_high(pa));
         self.emit(Event { mm: entry.mm.0, ..Event::of(Kind::ALLOC).at(level, base, pa).aux(high) })?;
+        // mm->page_table_lock, or the lock of the table; one for each address space is as good here.
+        let lock = u64::from(entry.mm.0);
+        W::lock(self, lock)?;
+        if !self.entry_none(entry)? {
+            W::unlock(self, lock);
+            self.machine.memory.remove(id);
+            self.machine.frames.free(pa);
+            self.emit(Event { mm: entry.mm.0, ..Event::of(Kind::FREE).at(level, base, pa) })?;
+            return Ok(true);
+        }
         self.emit_kind(Kind::WMB)?;
         B::table_linked(self, entry, pa)?;
         let word = B::table_word(self, entry.level(), pa, entry.mm == INIT_MM);
         self.set_entry(entry, word, Store::Populate)?;
+        W::unlock(self, lock);
         if self.options.begin_end_flush_links {
             crate::scheme::Hooks::lazy_flush(self)?;
         }

@@ -5,8 +5,9 @@ use std::fmt;
 use super::Kernel;
 use crate::backend::Backend;
 use crate::event::Event;
+use crate::geometry::Level;
 use crate::machine::Machine;
-use crate::stop::Step;
+use crate::stop::{Run, Step};
 
 /// An observer of micro-steps. It never changes the machine; what it may do is ask for an interruption.
 pub trait Watch: fmt::Debug + Sized + Send + Sync + 'static {
@@ -32,6 +33,10 @@ pub trait Watch: fmt::Debug + Sized + Send + Sync + 'static {
     #[inline]
     fn turned(&mut self) {}
 
+    /// Takes note of a word that software has read.
+    #[inline]
+    fn read(&mut self, _level: Level, _word: u64) {}
+
     /// Events so far.
     fn seen(&self) -> u64 {
         0
@@ -42,6 +47,19 @@ pub trait Watch: fmt::Debug + Sized + Send + Sync + 'static {
 
     /// Lets the driver act between two micro-steps.
     fn interrupted<B: Backend>(kernel: &mut Kernel<B, Self>) -> Step;
+
+    /// Whether the driver lets the allocation fail that the kernel is about to make.
+    fn alloc_fails<B: Backend>(_kernel: &mut Kernel<B, Self>) -> Run<bool> {
+        Ok(false)
+    }
+
+    /// The kernel takes a lock. Where several CPUs run, the driver waits here until nobody else has it.
+    fn lock<B: Backend>(_kernel: &mut Kernel<B, Self>, _lock: u64) -> Step {
+        Ok(())
+    }
+
+    /// The kernel gives a lock back.
+    fn unlock<B: Backend>(_kernel: &mut Kernel<B, Self>, _lock: u64) {}
 }
 
 /// Nobody watches.

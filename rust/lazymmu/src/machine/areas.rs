@@ -41,7 +41,7 @@ pub enum AreaError {
 }
 
 /// Busy, lazily freed and free ranges.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct VmAreas {
     page_size: u64,
     busy: BTreeMap<u64, VmArea>,

@@ -1,5 +1,7 @@
 //! Pages that areas map: what is behind a vmalloc address.
 
+use std::hash::{Hash, Hasher};
+
 use rustc_hash::FxHashMap;
 
 use crate::geometry::Geometry;
@@ -56,6 +58,17 @@ impl DataPages {
         let freed = self.free.get(&block).map_or(0, Vec::len) as u64;
         let first = self.next.next_multiple_of(block);
         count <= freed.saturating_add(self.limit.saturating_sub(first) / block)
+    }
+
+    /// Adds what is in use and what is free to a digest.
+    pub(crate) fn digest(&self, h: &mut impl Hasher) {
+        self.next.hash(h);
+        let mut free: Vec<_> = self.free.iter().filter(|(_, blocks)| !blocks.is_empty()).collect();
+        free.sort_unstable();
+        free.hash(h);
+        let mut owned: Vec<_> = self.owned.iter().collect();
+        owned.sort_unstable();
+        owned.hash(h);
     }
 
     /// Takes back the pages of an area.

@@ -1,6 +1,7 @@
 //! The page allocator of the model: deterministic, with injected choices and failures.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 use rustc_hash::FxHashMap;
 
@@ -108,6 +109,15 @@ impl Frames {
         }
         *next += self.page_size;
         Ok(pa)
+    }
+
+    /// Adds what is free to a digest, frames by name.
+    pub(crate) fn digest(&self, h: &mut impl Hasher, name: &dyn Fn(u64) -> u64) {
+        (self.low, self.high, self.fail_in).hash(h);
+        for free in [&self.free_low, &self.free_high] {
+            free.len().hash(h);
+            free.iter().for_each(|pa| name(*pa).hash(h));
+        }
     }
 
     pub fn free(&mut self, pa: u64) {

@@ -20,7 +20,7 @@ use crate::stop::{Run, Stop};
 use crate::walk::AllocError;
 
 /// How an operation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
     /// A void function returned.
     Done,
@@ -45,7 +45,7 @@ pub enum Ending {
 }
 
 /// The result of one operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OpResult {
     pub ending: Ending,
 }

@@ -1,17 +1,22 @@
 //! The watches of the drivers: one that keeps everything, one that keeps nothing.
 
+use std::hash::{Hash, Hasher};
+
 use rustc_hash::FxHashMap;
 
-use super::execute::{OpError, OpResult, execute, free_task};
+use super::execute::{Ending, OpError, OpResult, execute, free_task};
+use super::stage::{self, Stage};
 use crate::backend::Backend;
 use crate::check::Checker;
+use crate::check::Severity;
 use crate::event::codes::Irq;
 use crate::event::cycle::{Cycles, Words};
 use crate::event::{Counts, Event, Kind, Log};
+use crate::geometry::Level;
 use crate::kernel::{Kernel, Watch};
 use crate::machine::{CpuId, KmapSlot, Machine};
-use crate::scenario::{Injection, IrqKind, Op};
-use crate::stop::{Step, Stop};
+use crate::scenario::{Injection, Interrupt, IrqKind, Op};
+use crate::stop::{Run, Step, Stop};
 
 /// What operations leave for later ones.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +48,15 @@ impl Slots {
     pub(super) fn forget_kmap(&mut self, slot: u32) {
         self.kmaps.remove(&slot);
     }
+
+    fn digest(&self, h: &mut impl Hasher) {
+        let mut addresses: Vec<_> = self.addresses.iter().collect();
+        addresses.sort_unstable();
+        addresses.hash(h);
+        let mut kmaps: Vec<_> = self.kmaps.iter().map(|(slot, k)| (slot, k.va, k.page, k.slot)).collect();
+        kmaps.sort_unstable();
+        kmaps.hash(h);
+    }
 }
 
 /// A watch that a runner can drive.
@@ -52,6 +66,10 @@ pub trait Drive: Watch + Clone {
     fn scope_batches(&mut self) {}
     /// From here on events are the operation's own: injections may strike.
     fn op_begins(&mut self, _machine: &Machine) {}
+    /// Somebody else says which allocations fail.
+    fn staged(&self) -> bool {
+        false
+    }
 }
 
 /// No event is made: operations run at full speed.
@@ -124,6 +142,8 @@ pub struct Full {
     /// Depth of injections being run: their events are not the operation's own.
     depth: u32,
     pub(super) injected: Vec<Injected>,
+    /// Threads that run at the same time.
+    pub(crate) stage: Option<Box<Stage>>,
     pub(super) error: Option<OpError>,
 }
 
@@ -146,6 +166,30 @@ impl Full {
         if self.next.iter().any(|(_, i)| i.at.kind.is_some()) {
             self.kinds.resize(256, 0);
         }
+    }
+
+    /// Adds what later events and verdicts depend on to a digest.
+    pub(super) fn digest(&self, h: &mut stage::History) {
+        self.slots.digest(h);
+        if let Some(checker) = &self.checker {
+            checker.digest(h);
+        }
+        h.words(self.verdicts().parts());
+    }
+
+    /// What was found: where, but not when.
+    pub(super) fn verdicts(&self) -> stage::History {
+        let findings = self.checker.iter().flat_map(|c| c.findings());
+        let mut found: Vec<_> =
+            findings.filter(|f| f.severity != Severity::Cost).map(|f| (f.code, f.severity, f.op)).collect();
+        found.sort_unstable();
+        stage::History::of(found)
+    }
+
+    /// Threads run at the same time from now on.
+    pub(crate) fn enter(&mut self, machine: &Machine, stage: Stage) {
+        self.settle(machine);
+        self.stage = Some(Box::new(stage));
     }
 
     /// Injections whose point did not come.
@@ -216,7 +260,7 @@ impl Full {
         if let Some(checker) = &mut self.checker {
             checker.see(machine, event);
         }
-        if !expected && !self.one_by_one && self.cycles.note(&words) {
+        if !expected && !self.one_by_one && self.stage.is_none() && self.cycles.note(&words) {
             let at_rest = self.checker.as_ref().is_none_or(|checker| checker.defers(self.cycles.cycle()));
             self.resting = at_rest && self.waiting.is_empty();
             if self.resting {
@@ -228,6 +272,9 @@ impl Full {
         {
             self.error.get_or_insert(OpError::LogFull { limit: self.limit, events: log.len() });
             return true;
+        }
+        if let Some(stage) = &mut self.stage {
+            return stage.event(machine, event);
         }
         if self.waiting.is_empty() || self.depth > 0 {
             return false;
@@ -286,13 +333,36 @@ impl Watch for Full {
         Full::default()
     }
 
+    #[inline]
+    fn read(&mut self, level: Level, word: u64) {
+        if let Some(stage) = &mut self.stage {
+            stage.read(level, word);
+        }
+    }
+
+    fn alloc_fails<B: Backend>(kernel: &mut Kernel<B, Full>) -> Run<bool> {
+        stage::alloc_fails(kernel)
+    }
+
+    fn lock<B: Backend>(kernel: &mut Kernel<B, Full>, lock: u64) -> Step {
+        stage::lock(kernel, lock)
+    }
+
+    fn unlock<B: Backend>(kernel: &mut Kernel<B, Full>, lock: u64) {
+        stage::unlock(kernel, lock);
+    }
+
     fn interrupted<B: Backend>(kernel: &mut Kernel<B, Full>) -> Step {
         if kernel.watch.error.is_some() {
             return Err(Stop::Abort);
         }
+        if kernel.watch.stage.is_some() {
+            return stage::decide(kernel);
+        }
         for (index, injection) in std::mem::take(&mut kernel.watch.due) {
             kernel.watch.depth += 1;
-            let done = inject(kernel, index, &injection);
+            let Injection { irq, task, cpu, ops, .. } = &injection;
+            let done = inject(kernel, index, &Between { irq: *irq, task: *task, cpu: *cpu, ops });
             kernel.watch.depth -= 1;
             done?;
         }
@@ -315,9 +385,27 @@ impl Drive for Full {
         self.settle(machine);
         self.waiting = std::mem::take(&mut self.next);
     }
+
+    fn staged(&self) -> bool {
+        self.stage.is_some()
+    }
 }
 
-fn inject<B: Backend>(k: &mut Kernel<B, Full>, index: u32, injection: &Injection) -> Step {
+/// What comes between two micro-steps, and where it runs.
+struct Between<'a> {
+    irq: Option<IrqKind>,
+    task: Option<u16>,
+    cpu: Option<u8>,
+    ops: &'a [Op],
+}
+
+/// An interrupt of a thread comes now.
+pub(super) fn inject_interrupt<B: Backend>(k: &mut Kernel<B, Full>, index: u32, interrupt: &Interrupt) -> Step {
+    let Interrupt { irq, task, on, ops, .. } = interrupt;
+    inject(k, index, &Between { irq: *irq, task: *task, cpu: *on, ops })
+}
+
+fn inject<B: Backend>(k: &mut Kernel<B, Full>, index: u32, injection: &Between<'_>) -> Step {
     let cpu = k.cpu();
     if let Some(other) = injection.cpu {
         k.run_on(CpuId(other));
@@ -364,6 +452,9 @@ fn inject_op<B: Backend>(k: &mut Kernel<B, Full>, injection: u32, step: u32, op:
         Err(error) => return refused(k, error),
     };
     let stop = result.stop();
+    if result.ending == Ending::Suspended {
+        return Err(Stop::Suspend);
+    }
     k.watch.injected.push(Injected { op: op_index, injection, step, result });
     stop.map_or(Ok(()), Err)
 }

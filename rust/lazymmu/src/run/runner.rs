@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use super::concurrent;
 use super::execute::{Ending, OpError, OpResult, execute, known_task, op_event, range_of};
 use super::full::{Drive, Full, Injected, Quiet};
 use crate::backend::{self, Backend, BackendError};
 use crate::check::{Checker, Finding};
 use crate::descriptor::{AnyFormat, Format, UnknownProt};
 use crate::event::{Counts, Event, Kind, Log};
+use crate::explore::{self, Exploration, ExploreError, Progress, Swarm};
 use crate::geometry::Layout;
 use crate::kernel::{Config, Hook, Kernel, Overrides, Setup, Translation, Translations, Watch};
 use crate::machine::{LazyMmuState, Machine, MmId, TaskId};
 use crate::memory::TableId;
 use crate::modmask::ModMask;
-use crate::scenario::{Injection, Op, OpStep, Program, ProtSpec};
+use crate::scenario::{Concurrent, Injection, Op, OpStep, Program, ProtSpec};
 use crate::scheme::{self, OptionError, Options};
 use crate::stop::Stop;
 
@@ -56,8 +58,12 @@ pub enum RunError {
     InjectionKind { injection: u32, kind: String },
     #[error("injection {injection}: {what} {index} does not exist: expected below {limit}")]
     Injection { injection: u32, what: &'static str, index: u64, limit: u64 },
-    #[error("injections need a mode that watches events")]
+    #[error("injections, threads and exploration need a mode that watches events")]
     NeedsWatch,
+    #[error("{0}")]
+    Concurrent(String),
+    #[error("schedule entry {entry}: {reason}")]
+    Schedule { entry: usize, reason: String },
 }
 
 /// What a run leaves behind.
@@ -88,7 +94,15 @@ pub type GoOn<'a> = dyn FnMut() -> bool + 'a;
 /// A machine of some backend.
 pub trait AnyRunner: Send + Sync + std::fmt::Debug {
     /// Runs a program's operations. Its setup is not looked at: the machine exists. `go_on` is asked before each.
-    fn run(&mut self, ops: &[OpStep], injections: &[Injection], go_on: &mut GoOn<'_>) -> Result<Output, RunError>;
+    fn run(&mut self, program: &Program, go_on: &mut GoOn<'_>) -> Result<Output, RunError>;
+    /// Everything that can come of a program. Its first operations are carried out here; what its threads may do is not.
+    fn explore(
+        &mut self,
+        program: &Program,
+        options: &explore::Options,
+        samples: Option<Swarm>,
+        progress: &mut dyn FnMut(&Progress) -> bool,
+    ) -> Result<Exploration, ExploreError>;
     fn machine(&self) -> &Machine;
     fn machine_mut(&mut self) -> &mut Machine;
     fn format(&self) -> &dyn AnyFormat;
@@ -123,46 +137,47 @@ impl<B: Backend, W: Drive> Runner<B, W> {
     pub fn kernel(&mut self) -> &mut Kernel<B, W> {
         &mut self.kernel
     }
+}
 
-    /// One operation on its task, with its failures.
-    fn step(&mut self, index: u32, step: &OpStep) -> Result<OpResult, OpError> {
-        let k = &mut self.kernel;
-        k.op = index;
-        let task = known_task(k, step.task)?;
-        if k.machine.task(task).dead {
-            return Ok(OpResult { ending: Ending::NotRun });
-        }
-        let cpu = k.machine.task(task).cpu;
-        k.run_on(cpu);
-        if k.current() != task
-            && let Err(stop) = k.switch_to(task)
-        {
-            return Ok(stopped(k, stop));
-        }
-        k.watch.op_begins(&k.machine);
+/// One operation on its task, with its failures.
+pub(super) fn step<B: Backend, W: Drive>(k: &mut Kernel<B, W>, index: u32, step: &OpStep) -> Result<OpResult, OpError> {
+    k.op = index;
+    let task = known_task(k, step.task)?;
+    if k.machine.task(task).dead {
+        return Ok(OpResult { ending: Ending::NotRun });
+    }
+    let cpu = k.machine.task(task).cpu;
+    k.run_on(cpu);
+    if k.current() != task
+        && let Err(stop) = k.switch_to(task)
+    {
+        return Ok(stopped(k, stop));
+    }
+    k.watch.op_begins(&k.machine);
+    if !k.watch.staged() {
         k.machine.frames.fail_at(step.fail_alloc);
-        let range = range_of(k, &step.op);
-        if let Err(stop) = k.emit(op_event(Kind::OP, &step.op, range)) {
-            return Ok(stopped(k, stop));
-        }
-        let result = execute(k, &step.op)?;
-        if let Some(stop) = result.stop() {
-            return Ok(stopped(k, stop));
-        }
-        if let Err(stop) = k.rcu_quiescent() {
-            return Ok(stopped(k, stop));
-        }
-        let (ret, calls, mask) = match result.ending {
-            Ending::Returned { ret, mask, calls } => (ret, calls, mask),
-            _ => (0, 0, ModMask::NONE),
-        };
-        let event = Event::of(Kind::OP_END).change(ret as u64, calls).aux(u32::from(mask.bits()));
-        let ended = k.emit(event);
-        k.machine.frames.fail_at(None);
-        match ended {
-            Ok(()) => Ok(result),
-            Err(stop) => Ok(stopped(k, stop)),
-        }
+    }
+    let range = range_of(k, &step.op);
+    if let Err(stop) = k.emit(op_event(Kind::OP, &step.op, range)) {
+        return Ok(stopped(k, stop));
+    }
+    let result = execute(k, &step.op)?;
+    if let Some(stop) = result.stop() {
+        return Ok(stopped(k, stop));
+    }
+    if let Err(stop) = k.rcu_quiescent() {
+        return Ok(stopped(k, stop));
+    }
+    let (ret, calls, mask) = match result.ending {
+        Ending::Returned { ret, mask, calls } => (ret, calls, mask),
+        _ => (0, 0, ModMask::NONE),
+    };
+    let event = Event::of(Kind::OP_END).change(ret as u64, calls).aux(u32::from(mask.bits()));
+    let ended = k.emit(event);
+    k.machine.frames.fail_at(None);
+    match ended {
+        Ok(()) => Ok(result),
+        Err(stop) => Ok(stopped(k, stop)),
     }
 }
 
@@ -213,10 +228,17 @@ fn check_injections(machine: &Machine, ops: usize, injections: &[Injection]) -> 
 }
 
 impl<B: Backend> Runner<B, Full> {
-    fn run_full(&mut self, ops: &[OpStep], injections: &[Injection], go_on: &mut GoOn<'_>) -> Result<Output, RunError> {
+    fn run_full(
+        &mut self,
+        ops: &[OpStep],
+        injections: &[Injection],
+        concurrent: &Concurrent,
+        go_on: &mut GoOn<'_>,
+    ) -> Result<Output, RunError> {
         check_injections(&self.kernel.machine, ops.len(), injections)?;
+        concurrent::check(&self.kernel.machine, ops.len() as u32, concurrent)?;
         let mut output = Output { results: Vec::with_capacity(ops.len()), ..Output::default() };
-        for (n, step) in ops.iter().enumerate() {
+        for (n, op) in ops.iter().enumerate() {
             if !go_on() {
                 output.interrupted = true;
                 break;
@@ -225,7 +247,7 @@ impl<B: Backend> Runner<B, Full> {
             let due = injections.iter().enumerate().filter(|(_, i)| i.at.op == index);
             let k = &mut self.kernel;
             k.watch.plan_injections(&k.machine, due.map(|(n, i)| (n as u32, i.clone())).collect());
-            let done = self.step(index, step);
+            let done = step(&mut self.kernel, index, op);
             output.missed.extend(self.kernel.watch.end_op());
             let nested = self.kernel.watch.error.take();
             match (done, nested) {
@@ -242,6 +264,15 @@ impl<B: Backend> Runner<B, Full> {
                     return Err(RunError::Op { op: index, error });
                 }
             }
+        }
+        if !concurrent.threads.is_empty() && !output.interrupted {
+            let done = concurrent::run(&mut self.kernel, concurrent, ops.len() as u32, &mut output);
+            if done.is_err() {
+                let k = &mut self.kernel;
+                k.watch.cut_short(&k.machine);
+                abandon(&mut self.kernel);
+            }
+            done?;
         }
         self.take(&mut output);
         Ok(output)
@@ -264,23 +295,59 @@ impl<B: Backend> Runner<B, Full> {
     }
 }
 
+impl<B: Backend> Runner<B, Full> {
+    fn explore_full(
+        &mut self,
+        program: &Program,
+        options: &explore::Options,
+        samples: Option<Swarm>,
+        progress: &mut dyn FnMut(&Progress) -> bool,
+    ) -> Result<Exploration, ExploreError> {
+        let program = program.threaded();
+        concurrent::check(&self.kernel.machine, program.ops.len() as u32, &program.concurrent)?;
+        let setup = Program { concurrent: Concurrent::default(), ..program.clone() };
+        for (n, op) in setup.ops.iter().enumerate() {
+            let due = setup.injections.iter().enumerate().filter(|(_, i)| i.at.op == n as u32);
+            let k = &mut self.kernel;
+            k.watch.plan_injections(&k.machine, due.map(|(n, i)| (n as u32, i.clone())).collect());
+            let done = step(&mut self.kernel, n as u32, op);
+            self.kernel.watch.end_op();
+            if let (Err(error), _) | (Ok(_), Some(error)) = (done, self.kernel.watch.error.take()) {
+                return Err(RunError::Op { op: n as u32, error }.into());
+            }
+        }
+        explore::explore(&mut self.kernel, program, options, samples, progress)
+    }
+}
+
 impl<B: Backend> Runner<B, Quiet> {
+    fn explore_quiet(
+        &mut self,
+        _program: &Program,
+        _options: &explore::Options,
+        _samples: Option<Swarm>,
+        _progress: &mut dyn FnMut(&Progress) -> bool,
+    ) -> Result<Exploration, ExploreError> {
+        Err(RunError::NeedsWatch.into())
+    }
+
     fn run_quiet(
         &mut self,
         ops: &[OpStep],
         injections: &[Injection],
+        concurrent: &Concurrent,
         go_on: &mut GoOn<'_>,
     ) -> Result<Output, RunError> {
-        if !injections.is_empty() {
+        if !injections.is_empty() || !concurrent.threads.is_empty() {
             return Err(RunError::NeedsWatch);
         }
         let mut output = Output { results: Vec::with_capacity(ops.len()), ..Output::default() };
-        for (n, step) in ops.iter().enumerate() {
+        for (n, op) in ops.iter().enumerate() {
             if !go_on() {
                 output.interrupted = true;
                 break;
             }
-            match self.step(n as u32, step) {
+            match step(&mut self.kernel, n as u32, op) {
                 Ok(result) => output.results.push(result),
                 Err(error) => {
                     abandon(&mut self.kernel);
@@ -293,15 +360,20 @@ impl<B: Backend> Runner<B, Quiet> {
 }
 
 macro_rules! any_runner {
-    ($watch:ty, $run:ident) => {
+    ($watch:ty, $run:ident, $explore:ident) => {
         impl<B: Backend> AnyRunner for Runner<B, $watch> {
-            fn run(
+            fn run(&mut self, program: &Program, go_on: &mut GoOn<'_>) -> Result<Output, RunError> {
+                self.$run(&program.ops, &program.injections, &program.concurrent, go_on)
+            }
+
+            fn explore(
                 &mut self,
-                ops: &[OpStep],
-                injections: &[Injection],
-                go_on: &mut GoOn<'_>,
-            ) -> Result<Output, RunError> {
-                self.$run(ops, injections, go_on)
+                program: &Program,
+                options: &explore::Options,
+                samples: Option<Swarm>,
+                progress: &mut dyn FnMut(&Progress) -> bool,
+            ) -> Result<Exploration, ExploreError> {
+                self.$explore(program, options, samples, progress)
             }
 
             fn machine(&self) -> &Machine {
@@ -382,8 +454,8 @@ macro_rules! any_runner {
     };
 }
 
-any_runner!(Full, run_full);
-any_runner!(Quiet, run_quiet);
+any_runner!(Full, run_full, explore_full);
+any_runner!(Quiet, run_quiet, explore_quiet);
 
 /// Bytes that the log of a run may take, unless somebody wants more.
 pub const LOG_LIMIT: u64 = 2 << 30;
@@ -466,7 +538,7 @@ pub(crate) fn build<B: Backend>(
 /// Builds a machine, runs a program on it, and forgets it.
 pub fn run_program(spec: &Spec<'_>, program: &Program, mode: Mode) -> Result<Output, ProgramRunError> {
     let mut machine = boot(spec, &program.setup(), mode)?;
-    Ok(machine.run(&program.ops, &program.injections, &mut || true)?)
+    Ok(machine.run(program, &mut || true)?)
 }
 
 /// Either half of [`run_program`] can fail.

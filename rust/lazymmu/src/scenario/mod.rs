@@ -3,7 +3,11 @@
 //! Addresses are numbers here; what people write, with names and units, is resolved for one geometry before it comes to
 //! this. The JSON form of these types is the exchange format between languages.
 
+mod concurrent;
+
 use serde::{Deserialize, Serialize};
+
+pub use concurrent::{Concurrent, Decision, Interrupt, Migration, Preemption, Thread, Where};
 
 use crate::kernel::{Setup, TaskSetup};
 use crate::walk::{Pages, PteFnKind};
@@ -415,6 +419,9 @@ pub struct Program {
     pub ops: Vec<OpStep>,
     #[serde(default)]
     pub injections: Vec<Injection>,
+    /// What runs at the same time, behind `ops`.
+    #[serde(default, skip_serializing_if = "Concurrent::is_empty")]
+    pub concurrent: Concurrent,
 }
 
 const fn one() -> u8 {

@@ -14,7 +14,7 @@ const UPDATE_BYTES: usize = 16;
 const MMUEXT_BYTES: usize = 24;
 
 /// A hypercall, or a part of one, that waits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum Queued {
     Update {
         table: TableId,
@@ -58,7 +58,7 @@ impl Queued {
 }
 
 /// What waits on one CPU.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Queue {
     items: Vec<Queued>,
     calls: usize,

@@ -72,7 +72,7 @@ impl Rule for OtherCpu {
     }
 
     fn see(&mut self, event: &Event, scene: &Scene<'_>, report: &mut Report) {
-        if let Some(p) = pending(event, scene).find(|p| p.cpu != event.cpu && !p.dsb_done) {
+        if let Some(p) = pending(event, scene).find(|p| p.cpu != event.cpu && !p.dsb_done && !p.seen_by(event.cpu)) {
             report.add(&H2, Severity::Breaks, event, scene, || format!("cpu{}: {}", p.cpu, story(p, scene)));
         }
     }

@@ -137,7 +137,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// A page that is no table.
     pub(crate) fn alloc_page(&mut self) -> Run<Option<u64>> {
         use crate::memory::{FrameError, Zone};
-        match self.machine.frames.alloc(Level::Pgd, u64::MAX, Zone::Low) {
+        match self.alloc_frame(Level::Pgd, u64::MAX, Zone::Low)? {
             Ok(pa) => {
                 self.emit(Event { addr: pa, ..Event::of(Kind::ALLOC) })?;
                 Ok(Some(pa))

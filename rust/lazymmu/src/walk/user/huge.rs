@@ -23,7 +23,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     pub(super) fn pte_alloc_one(&mut self, mm: MmId, va: u64) -> Run<Option<Table>> {
         let base = va & !(self.geometry().size(Level::Pmd) - 1);
         let zone = if B::highpte(self) { Zone::High } else { Zone::Low };
-        match self.machine.frames.alloc(Level::Pte, base, zone) {
+        match self.alloc_frame(Level::Pte, base, zone)? {
             Ok(pa) => {
                 let entries = self.geometry().entries(Level::Pte);
                 let table = self.machine.memory.insert(pa, Level::Pte, entries);
