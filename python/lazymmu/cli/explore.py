@@ -19,7 +19,6 @@ from lazymmu.report import exploration as report
 from lazymmu.scenario import Scenario, to_toml
 
 
-
 @common.command
 def main(
     source: Annotated[str, typer.Argument(metavar="SCENARIO", help="A scenario file or a built-in name.")],

@@ -109,8 +109,8 @@ def explore(
     Args:
         what: a scenario, a built-in name or a file, or a program.
         backend: a backend; ``geometry`` and ``scheme`` as for `lazymmu.Machine`.
-        max_states: states after which the search stops; so do ``max_depth`` (choices on a path), ``max_memory`` (bytes),
-            ``max_seconds`` and ``max_outcomes``. `Exploration.bound` says which it was.
+        max_states: states after which the search stops; so do ``max_depth`` (choices on a path), ``max_memory``
+            (bytes), ``max_seconds`` and ``max_outcomes``. `Exploration.bound` says which it was.
         threads: host threads; 0: one for each core. The result is the same for any number.
         partial_order: follows one thread alone where its next step concerns no other.
         symmetry: takes states for one that differ only in which frame a table got.
@@ -212,7 +212,9 @@ def explore_workload(
     parts = _search(prepared, configuration, settings, progress, executor)
     best = parts[0]
     out = Exploration(
-        **configuration.where(),
+        backend=configuration.backend,
+        geometry=configuration.geometry,
+        scheme=configuration.scheme_name,
         states=sum(part.states for part in parts),
         steps=sum(part.steps for part in parts),
         depth=max(part.depth for part in parts),
@@ -333,5 +335,3 @@ def _replay(scenario: Scenario, configuration: Configuration, schedule: list[dic
     if isinstance(configuration.scheme, str):
         out.schemes = [configuration.scheme]
     return out
-
-

@@ -182,9 +182,30 @@ def program(console: Console, data: Mapping[str, Any]) -> None:
             if at["op"] != n:
                 continue
             point = f"event {at['event']}" if "event" in at else f"{at.get('kind', 'event')} {at.get('nth', 0)}"
-            context = [f"{key} {injection[key]}" for key in ("irq", "task", "cpu") if key in injection]
-            inner = "; ".join(operation(op) for op in injection["ops"])
-            console.print(f"        after {point}, {', '.join(context)}: {inner}", highlight=False, markup=False)
+            console.print(f"        after {point}, {_between(injection, 'cpu')}", highlight=False, markup=False)
+    together = data.get("concurrent", {})
+    number = len(data["ops"])
+    for n, thread in enumerate(together.get("threads", ())):
+        for step in thread["ops"]:
+            console.print(f"  op {number}  thread {n}: {operation(step['op'])}", highlight=False, markup=False)
+            number += 1
+    for n, interrupt in enumerate(together.get("interrupts", ())):
+        console.print(f"  interrupt {n}  {_between(interrupt, 'on')}", highlight=False, markup=False)
+    for entry in together.get("schedule", ()):
+        what = ", ".join(f"{key} {value}" for key, value in entry.items() if key != "at")
+        console.print(f"  at point {entry['at']}: {what}", highlight=False, markup=False)
+
+
+def _between(what: Mapping[str, Any], cpu: str) -> str:
+    """What comes between two micro-steps, and where it runs."""
+    context = [f"{key} {what[key]}" for key in ("irq", "task", cpu) if what.get(key) is not None]
+    return f"{', '.join(context)}: {'; '.join(operation(op) for op in what['ops'])}"
+
+
+def steps(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The operations of a program, those of threads behind the others, as results are numbered."""
+    threads = data.get("concurrent", {}).get("threads", ())
+    return [*data["ops"], *(step for thread in threads for step in thread["ops"])]
 
 
 def operation(op: Mapping[str, Any]) -> str:
@@ -212,7 +233,7 @@ def run(
 ) -> None:
     """What a short program's operations returned; the verdicts of the run, its counts, and what did not hold."""
     if len(result.results) <= _SHORT:
-        for n, (step, returned) in enumerate(zip(given["ops"], result.results, strict=False)):
+        for n, (step, returned) in enumerate(zip(steps(given), result.results, strict=False)):
             value = returned.summary()
             line = f"op {n}  {operation(step['op'])}" + (f" = {value}" if value is not None else "")
             console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -61,16 +61,22 @@ class Interrupt(Block):
 def to_data(block: Thread | Interrupt, steps: list[dict[str, Any]]) -> dict[str, Any]:
     """Plain data of a thread or an interrupt whose steps are these."""
     if isinstance(block, Thread):
-        pairs = [("cpu", block.cpu), ("task", block.task)]
-    else:
-        pairs = [("cpu", block.cpu), ("irq", block.interrupt), ("task", block.task), ("on", block.on)]
-        at: Any = block.at[0] if len(block.at) == 1 else block.at or None
-        pairs += [("at", at), ("kind", block.kind), ("times", block.times if block.times != 1 else None)]
-    return {**{key: value for key, value in pairs if value is not None}, "ops": steps}
+        return {**_given(cpu=block.cpu, task=block.task), "ops": steps}
+    at = block.at[0] if len(block.at) == 1 else block.at or None
+    times = block.times if block.times != 1 else None
+    data = _given(cpu=block.cpu, irq=block.interrupt, task=block.task, on=block.on, at=at, kind=block.kind, times=times)
+    return {**data, "ops": steps}
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def resolved(
-    scenario: Any, step: Callable[..., dict[str, Any]], block: Callable[..., list[dict[str, Any]]], fail: Callable[..., Exception]
+    scenario: Any,
+    step: Callable[..., dict[str, Any]],
+    block: Callable[..., list[dict[str, Any]]],
+    fail: Callable[..., Exception],
 ) -> dict[str, Any]:
     """The ``concurrent`` part of a scenario's program, with its steps and blocks resolved by these functions."""
     out: dict[str, Any] = {}
@@ -95,9 +101,7 @@ def resolved(
         if interrupt.kind is not None:
             at["kind"] = interrupt.kind
         data: dict[str, Any] = {"at": at, "times": interrupt.times}
-        for key, value in (("irq", interrupt.interrupt), ("cpu", interrupt.cpu), ("task", interrupt.task), ("on", interrupt.on)):
-            if value is not None:
-                data[key] = value
+        data |= _given(irq=interrupt.interrupt, cpu=interrupt.cpu, task=interrupt.task, on=interrupt.on)
         interrupts.append({**data, "ops": block(interrupt, (*path, "ops"))})
     if interrupts:
         out["interrupts"] = interrupts

@@ -123,7 +123,7 @@ def to_script(scenario: Scenario) -> str:
         lines.append(f"thread_{n} = scenario.thread({_some(cpu=thread.cpu, task=thread.task)})")
         lines += [_call(f"thread_{n}", step, blocks) for step in thread.steps]
     for n, given in enumerate(scenario.interrupts):
-        arguments = _some(
+        how = _some(
             at=given.at or None,
             kind=given.kind,
             irq=given.interrupt,
@@ -132,7 +132,7 @@ def to_script(scenario: Scenario) -> str:
             on=given.on,
             times=given.times if given.times != 1 else None,
         )
-        lines.append(f"interrupt_{n} = scenario.interrupt({arguments})")
+        lines.append(f"interrupt_{n} = scenario.interrupt({how})")
         lines += [_call(f"interrupt_{n}", step, blocks) for step in given.steps]
     for data in to_data(scenario).get("expect", []):
         translations = data.pop("translations", None)

@@ -22,6 +22,8 @@ pub mod protocol;
 mod store;
 mod swarm;
 mod system;
+#[cfg(test)]
+mod tests;
 mod threads;
 
 pub use bounds::{Bound, Bounds, Found, Options, Progress, Report};
