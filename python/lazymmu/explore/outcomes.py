@@ -76,11 +76,11 @@ class Outcome:
         """Hazard codes of a severity."""
         return sorted({hazard.code for hazard in self.hazards if hazard.severity == severity})
 
-    def story(self) -> str:
-        """The run that leads here: one line an event, one column a CPU."""
+    def story(self, code: str = "") -> str:
+        """The run up to the first thing that breaks (with this code): one line an event, one column a CPU."""
         from lazymmu.report.story import story
 
-        return story(self)
+        return story(self, code)
 
     def _repr_html_(self) -> str:
         codes = ", ".join(self.codes()) or "nothing breaks"

@@ -108,16 +108,24 @@ def explore(
 
     Args:
         what: a scenario, a built-in name or a file, or a program.
-        backend: a backend; ``geometry`` and ``scheme`` as for `lazymmu.Machine`.
-        max_states: states after which the search stops; so do ``max_depth`` (choices on a path), ``max_memory``
-            (bytes), ``max_seconds`` and ``max_outcomes``. `Exploration.bound` says which it was.
+        backend: a backend; see ``lazymmu list backends``.
+        geometry: one of its geometries; None: the first that suits the scenario.
+        scheme: where hooks are called.
+        max_states: states after which the search stops. `Exploration.bound` says which bound it was.
+        max_depth: choices on a path.
+        max_memory: bytes for states.
+        max_seconds: time.
+        max_outcomes: outcomes after which nobody wants more.
         threads: host threads; 0: one for each core. The result is the same for any number.
         partial_order: follows one thread alone where its next step concerns no other.
         symmetry: takes states for one that differ only in which frame a table got.
         fingerprint: keeps 64 bits a state.
-        checkpoint: a file that holds the search, written every ``checkpoint_every`` seconds and at the end; ``resume``
-            goes on from it.
-        swarm: instead of everything, this many samples by seeds from ``seed`` up, each of ``width`` states a depth.
+        checkpoint: a file that holds the search.
+        checkpoint_every: seconds between two checkpoints; one more is written at the end.
+        resume: goes on from the checkpoint, if there is one.
+        seed: the first seed of a swarm.
+        swarm: instead of everything, this many samples, each by a seed of its own.
+        width: states of a depth that a sample looks at.
         progress: called from time to time; False ends the search.
         executor: where samples of a swarm, or the search, are computed: anything with ``submit`` of
             `concurrent.futures`.

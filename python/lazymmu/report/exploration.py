@@ -85,4 +85,4 @@ def text(console: Console, name: str, result: Exploration, small: Sequence[Reduc
         console.print(title, style="bold red", highlight=False, markup=False, soft_wrap=True)
         if isinstance(outcome.replay, dict):
             show_program(console, outcome.replay)
-        console.print(story(outcome), highlight=False, markup=False, soft_wrap=True)
+        console.print(story(outcome, found.code), highlight=False, markup=False, soft_wrap=True)

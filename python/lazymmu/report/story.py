@@ -18,12 +18,11 @@ _FRAME = frozenset({"WALK", "WALK_END", "SLOT", "OP_END", "FLUSH_CACHE", "WMB"})
 _PREFIX = re.compile(r"^\s*\d+\s+cpu\d+ ")
 
 
-def story(outcome: Outcome) -> str:
-    """The run up to the first thing that breaks, or to its end."""
+def story(outcome: Outcome, code: str = "") -> str:
+    """The run up to the first hazard (with this code) that breaks, or violates a contract, or to its end."""
     events = outcome.run.events
-    bad = [h for h in outcome.hazards if h.severity == "breaks"] or [
-        h for h in outcome.hazards if h.severity == "contract"
-    ]
+    hazards = [h for h in outcome.hazards if code in ("", h.code)]
+    bad = [h for h in hazards if h.severity == "breaks"] or [h for h in hazards if h.severity == "contract"]
     last = min((h.event for h in bad), default=len(events) - 1)
     return "\n".join(_lines(outcome, events[: last + 1], [h for h in bad if h.event == last]))
 

@@ -194,7 +194,7 @@ pub(super) fn state<B: Backend>(kernel: &Kernel<B, Full>, stage: &Stage) -> [u64
         };
         let place = u64::from(actor.cpu.0) << 48 | u64::from(actor.task.0) << 32 | u64::from(actor.op);
         let last = if kinds { u64::from(actor.last) } else { 0 };
-        for word in [status, lock, place, actor.allocs, last, actor.seen.len() as u64] {
+        for word in [status, lock, place, actor.allocs, last, actor.seen.len() as u64, u64::from(actor.switching)] {
             h.word(word);
         }
         actor.seen.iter().for_each(|seen| h.words(seen.parts()));

@@ -123,6 +123,8 @@ struct Actor {
     seen: Vec<History>,
     /// Allocations of the running operation.
     allocs: u64,
+    /// The CPU is on its way to the thread's task: it cannot be preempted.
+    switching: bool,
 }
 
 /// Why a run ended.
@@ -193,7 +195,7 @@ impl Stage {
             let cpu = machine.tasks.get(usize::from(task.0)).map_or(CpuId(0), |t| t.cpu);
             let status = if thread.ops.is_empty() { Status::Done } else { Status::New };
             let seen = vec![History::default()];
-            actors.push(Actor { status, cpu, task, op: at, first: at, last: 0, seen, allocs: 0 });
+            actors.push(Actor { status, cpu, task, op: at, first: at, last: 0, seen, allocs: 0, switching: false });
             at += thread.ops.len() as u32;
         }
         let cpus: Vec<_> = actors.iter().filter(|a| a.status != Status::Done).map(|a| a.cpu).collect();
@@ -329,7 +331,8 @@ impl Stage {
     fn preemptible(&self, machine: &Machine, thread: usize) -> bool {
         let actor = &self.actors[thread];
         let task = machine.task(actor.task);
-        machine.cpu(actor.cpu).interrupts.is_empty()
+        !actor.switching
+            && machine.cpu(actor.cpu).interrupts.is_empty()
             && task.locks == 0
             && task.bh_count == 0
             && self.locks.iter().all(|(_, owner)| *owner != thread)

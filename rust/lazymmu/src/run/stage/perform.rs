@@ -255,7 +255,9 @@ fn between<B: Backend>(kernel: &mut Running<B>, how: How) -> Run<Option<How>> {
         How::Step | How::Fail => return Ok(None),
         How::Migrate(n) => {
             let to = stage_ref(kernel).map_or(0, |s| s.plan.migrations[n].to);
+            switching(kernel, me, true);
             kernel.migrate(CpuId(to))?;
+            switching(kernel, me, false);
             return Ok(None);
         }
         How::Interrupt(n) => {
@@ -371,13 +373,27 @@ fn taken<B: Backend>(kernel: &mut Running<B>, me: usize) -> Step {
     kernel.op = op;
     kernel.run_on(cpu);
     if kernel.current() != task {
+        // What the scheduler does is not what the thread has seen: it comes back to the same state.
+        switching(kernel, me, true);
         kernel.switch_to(task)?;
+        switching(kernel, me, false);
     }
     let mut how = how;
     while let Some(next) = between(kernel, how)? {
         how = next;
     }
     Ok(())
+}
+
+fn switching<B: Backend>(kernel: &mut Running<B>, me: usize, on: bool) {
+    let Some(stage) = stage(kernel) else { return };
+    let actor = &mut stage.actors[me];
+    actor.switching = on;
+    if on {
+        actor.seen.push(super::History::default());
+    } else {
+        actor.seen.pop();
+    }
 }
 
 /// Whether the allocation that is about to be made fails: as its operation says, or as the guide decides.
