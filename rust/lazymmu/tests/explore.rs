@@ -164,7 +164,8 @@ fn nonsense_is_refused_by_name() {
         machine.explore(&program, &Options::default(), None, &mut |_| true).unwrap_err().to_string()
     };
     let interrupt = |text: &str| serde_json::from_str(text).unwrap();
-    let cases: [(&dyn Fn(&mut Program), &str); 6] = [
+    type Case<'a> = (&'a dyn Fn(&mut Program), &'a str);
+    let cases: [Case<'_>; 6] = [
         (&|p| p.concurrent.threads[1].ops[0].task = 9, "thread 1: task 9 does not exist: expected below 4"),
         (&|p| p.concurrent.threads[1].ops[0].task = 0, "task 0 cannot run in two threads, 0 and 1"),
         (&|p| p.concurrent.interrupts = vec![interrupt(r#"{"cpu": 5, "ops": []}"#)], "interrupt 0: CPU 5"),

@@ -190,8 +190,8 @@ impl BreakBeforeMake {
             out = with_two(out, MEMORY, n, two(s, MEMORY, old));
             out = with_two(out, BUFFER, n, two(s, BUFFER, old));
             out |= pc(s, old) << (PC + 4 * n);
-            for page in 0..self.cpus {
-                let (to, from) = (Self::slot(n, page), Self::slot(old, order[page]));
+            for (page, from) in order.iter().take(self.cpus).enumerate() {
+                let (to, from) = (Self::slot(n, page), Self::slot(old, *from));
                 out = with_two(out, TLB, to, two(s, TLB, from));
                 out |= (s >> (PENDING + from) & 1) << (PENDING + to);
             }

@@ -47,10 +47,8 @@ pub(crate) fn perform<B: Backend>(kernel: &mut Running<B>, crew: Option<&Crew>) 
     stage.points = 1;
     if let Ok(Some(next)) = choose_next(kernel) {
         let mine = if next == 0 { Ok(()) } else { hand(kernel, next) };
-        if mine.is_ok() {
-            if stage_ref(kernel).is_some_and(|s| s.end.is_none()) {
-                operations(kernel, 0);
-            }
+        if mine.is_ok() && stage_ref(kernel).is_some_and(|s| s.end.is_none()) {
+            operations(kernel, 0);
         }
     }
     if let Some(crew) = crew {
