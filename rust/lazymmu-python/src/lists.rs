@@ -62,6 +62,7 @@ pub(crate) fn describe<'py>(py: Python<'py>, g: &geometry::Geometry) -> PyResult
     out.set_item("va_bits", g.va_bits)?;
     out.set_item("pa_bits", g.pa_bits)?;
     out.set_item("cont_ptes", g.cont_ptes)?;
+    out.set_item("cont_pmds", g.cont_pmds)?;
     let levels: Vec<_> = Level::ALL
         .iter()
         .filter(|l| !g.folded(**l))

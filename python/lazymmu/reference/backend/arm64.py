@@ -12,8 +12,6 @@ from lazymmu.reference import events as ev
 from lazymmu.reference.backend.base import Backend
 from lazymmu.reference.codes import INIT_MM, PMD, PTE, PUD, Access, Flag, Store, Tlbi, Warn
 from lazymmu.reference.descriptor.arm64 import (
-    CONT_PTE_SHIFT,
-    CONT_PTE_SIZE,
     CONT_PTES,
     TABLE_PXN,
     TABLE_UXN,
@@ -34,6 +32,7 @@ ISH: Final = 2
 FIXMAP_PAGES: Final = 16
 """The fixmap page for the root lies this many pages below ``fixaddr_top``."""
 MAX_TLBI_RANGE_PAGES: Final = 1 << 21
+LPA2_RANGE_ALIGNMENT: Final = 1 << 16
 
 
 class Arm64(Backend):
@@ -41,7 +40,18 @@ class Arm64(Backend):
 
     name = "arm64"
     order = 10
-    geometries = ("arm64-4k-48", "arm64-4k-39", "arm64-4k-52")
+    geometries = (
+        "arm64-4k-48",
+        "arm64-4k-39",
+        "arm64-4k-52",
+        "arm64-16k-36",
+        "arm64-16k-47",
+        "arm64-16k-48",
+        "arm64-16k-52",
+        "arm64-64k-42",
+        "arm64-64k-48",
+        "arm64-64k-52",
+    )
 
     @classmethod
     def entry_format(cls, geometry: Geometry, options: Options) -> Arm64Format:  # noqa: D102
@@ -52,6 +62,9 @@ class Arm64(Backend):
         if not isinstance(kernel.format, Arm64Format):
             raise TypeError("arm64 needs its own entry format")
         self.format = kernel.format
+        self.group_size = CONT_PTES[kernel.geometry.shift(PTE)] * kernel.geometry.page_size
+        """``CONT_PTE_SIZE``."""
+        self.group_shift = self.group_size.bit_length() - 1
         self.barriers = kernel.options.arm64_barriers
         self.has_lazy = self.barriers in ("lazy-flag", "lazy-active")
         self.needs_barrier = True
@@ -183,7 +196,7 @@ class Arm64(Backend):
         operations = 0
         if self.format.lpa2:
             page = self.k.geometry.page_size
-            alone = min(pages, -start % CONT_PTE_SIZE // page)
+            alone = min(pages, -start % LPA2_RANGE_ALIGNMENT // page)
             operations, pages = alone, pages - alone
         for scale in (3, 2, 1, 0):
             if pages <= 1:
@@ -198,9 +211,9 @@ class Arm64(Backend):
     def ioremap_max_page_shift(self) -> int:  # noqa: D102
         return 63 if self.k.options.huge_vmap else super().ioremap_max_page_shift()
 
-    def huge_supported(self, level: int) -> bool:  # noqa: ARG002
-        """With a 4K granule at pmd and pud level."""
-        return self.k.options.arm64_block_vmap
+    def huge_supported(self, level: int) -> bool:
+        """At pmd level, with a 4K granule also at pud level."""
+        return self.k.options.arm64_block_vmap and (level == PMD or self.k.geometry.shift(PTE) == 12)
 
     def free_below(self, entry: Entry) -> bool:
         """``pmd_free_pte_page``, ``pud_free_pmd_page``: clear, invalidate walk caches too, free."""
@@ -232,27 +245,27 @@ class Arm64(Backend):
 
     def map_size(self, addr: int, end: int, pa: int, max_shift: int) -> int:
         """``arch_vmap_pte_range_map_size`` (facts 2.2, V9)."""
-        fits = max_shift >= CONT_PTE_SHIFT and end - addr >= CONT_PTE_SIZE
-        if self._has_groups() and fits and not (addr | pa) % CONT_PTE_SIZE:
-            return CONT_PTE_SIZE
+        fits = max_shift >= self.group_shift and end - addr >= self.group_size
+        if self._has_groups() and fits and not (addr | pa) % self.group_size:
+            return self.group_size
         return self.k.geometry.page_size
 
     def unmap_size(self, pte: Entry) -> int:
         """``arch_vmap_pte_range_unmap_size``."""
         if self._has_groups() and self.format.valid_cont(self.k.read(pte)):
-            return CONT_PTE_SIZE
+            return self.group_size
         return self.k.geometry.page_size
 
     def pte_supported_shift(self, size: int) -> int:
         """``arch_vmap_pte_supported_shift``."""
-        groups = self.k.options.arm64_cont_vmap and size >= CONT_PTE_SIZE  # without a look at CONFIG_HUGETLB_PAGE
-        return CONT_PTE_SHIFT if groups else self.k.geometry.shift(PTE)
+        groups = self.k.options.arm64_cont_vmap and size >= self.group_size  # without a look at CONFIG_HUGETLB_PAGE
+        return self.group_shift if groups else self.k.geometry.shift(PTE)
 
     def set_group(self, pte: Entry, pa: int, prot: int) -> None:
         """``set_huge_pte_at``: all members, one completion behind the last."""
         page = self.k.geometry.page_size
         word = 0
-        for index in range(CONT_PTES):
+        for index in range(self.group_size // page):
             word = self.format.contiguous(self.format.page(pa + index * page, prot))
             self.k.store(self._member(pte, index), word, Store.HUGE)
         if self.format.valid_not_user(word):
@@ -260,7 +273,8 @@ class Arm64(Backend):
 
     def clear_group(self, pte: Entry) -> int:
         """``huge_ptep_get_and_clear``: all members; the first one's word."""
-        old = [self.k.ptep_get_and_clear(self._member(pte, index)) for index in range(CONT_PTES)]
+        members = self.group_size // self.k.geometry.page_size
+        old = [self.k.ptep_get_and_clear(self._member(pte, index)) for index in range(members)]
         return old[0]
 
     def _member(self, pte: Entry, index: int) -> Entry:

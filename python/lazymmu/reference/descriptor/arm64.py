@@ -30,9 +30,9 @@ SWBITS: Final = 1 << 63 | 0xF << 55
 TABLE_PXN: Final = 1 << 59
 TABLE_UXN: Final = 1 << 60
 
-CONT_PTES: Final = 16
-CONT_PTE_SHIFT: Final = 16
-CONT_PTE_SIZE: Final = 1 << CONT_PTE_SHIFT
+CONT_PTES: Final = {12: 16, 14: 128, 16: 32}
+"""Members of a contiguous group at pte level, by page shift."""
+CONT_PMDS: Final = {12: 16, 14: 32, 16: 32}
 
 _NORMAL, _NORMAL_TAGGED, _NORMAL_NC, _DEVICE_nGnRnE, _DEVICE_nGnRE = (index << 2 for index in range(5))
 
@@ -62,11 +62,18 @@ _PROTECTIONS: Final = {
 
 
 class Arm64Format(Format):
-    """4K granule. With 52-bit addresses LPA2 is on: bits 9:8 hold address bits 51:50 instead of the shareability."""
+    """With 52-bit addresses and 4K or 16K pages LPA2 is on: bits 9:8 hold address bits 51:50 instead of the shareability.
+
+    With 64K pages bits 15:12 hold address bits 51:48.
+    """
 
     def __init__(self, geometry: Geometry, *, table_af: bool = False) -> None:
         super().__init__(geometry)
-        self.lpa2 = geometry.pa_bits == 52
+        wide = geometry.pa_bits == 52
+        self.lpa2 = wide and geometry.shift(PTE) < 16
+        self.lpa = wide and not self.lpa2
+        self.pud_blocks = geometry.shift(PTE) < 16 and geometry.levels >= PUD
+        """``pud_sect`` exists."""
         self.table_flag = AF if table_af else 0
         dropped = SHARED if self.lpa2 else 0
         self.protections = {name: prot & ~dropped for name, prot in _PROTECTIONS.items()}
@@ -74,11 +81,14 @@ class Arm64Format(Format):
 
     def encode(self, pa: int) -> int:
         """``__phys_to_pte_val``: the address field."""
-        return (pa | pa >> 42) & 0x3_FFFF_FFFF_FF00 if self.lpa2 else pa
+        if self.lpa2:
+            return (pa | pa >> 42) & 0x3_FFFF_FFFF_FF00
+        return (pa | pa >> 36) & (self.address_low | 0xF000) if self.lpa else pa
 
     def decode(self, word: int) -> int:
         """``__pte_to_phys``."""
-        return word & self.address_low | ((word & 0x300) << 42 if self.lpa2 else 0)
+        high = (word & 0x300) << 42 if self.lpa2 else (word & 0xF000) << 36 if self.lpa else 0
+        return word & self.address_low | high
 
     def none(self, level: int, word: int) -> bool:  # noqa: D102, ARG002
         return word == 0
@@ -89,11 +99,12 @@ class Arm64Format(Format):
 
     def leaf(self, level: int, word: int) -> bool:
         """``pmd_leaf``: present and no table."""
-        return level in (PMD, PUD) and self.present(level, word) and word & TYPE != TYPE_TABLE
+        has_leaves = level == PMD or (level == PUD and self.pud_blocks)
+        return has_leaves and self.present(level, word) and word & TYPE != TYPE_TABLE
 
     def clear_huge(self, level: int, word: int) -> bool:
         """``pmd_sect``: narrower than ``pmd_leaf``, a present-invalid block is left alone."""
-        return level in (PMD, PUD) and word & TYPE == TYPE_SECT
+        return (level == PMD or (level == PUD and self.pud_blocks)) and word & TYPE == TYPE_SECT
 
     def bad(self, level: int, word: int) -> bool:
         """No table; so 0 is bad too, which over-reports the mask (facts 2.5)."""
@@ -141,7 +152,7 @@ class Arm64Format(Format):
             return Kind.LEAF if word & 2 else Kind.INVALID
         if word & 2:
             return Kind.TABLE
-        return Kind.LEAF if level in (PMD, PUD) else Kind.INVALID
+        return Kind.LEAF if level == PMD or (level == PUD and self.pud_blocks) else Kind.INVALID
 
     def leaf_address(self, level: int, word: int) -> int:  # noqa: D102
         return self.decode(word) & ~(self.geometry.size(level) - 1)

@@ -76,10 +76,11 @@ impl Arm64 {
     pub const fn new(page_shift: u32, pa_bits: u8, levels: u8, table_af: bool) -> Arm64 {
         let wide = pa_bits > 48;
         let lpa2 = wide && page_shift < 16;
-        // Output address bits 51:50 stand in 9:8 (LPA2), bits 51:48 in 15:12 (64 KiB pages).
+        // Output address bits 51:50 stand in 9:8 (LPA2), bits 51:48 in 15:12 (64 KiB pages). Linux leaves bits 49:48 in
+        // their place too (PTE_ADDR_LOW), where hardware with 64 KiB pages ignores them.
         let (top, to, bits) = if lpa2 { (50, 8, 3) } else { (48, 12, 0xf) };
         Arm64 {
-            low: ((1 << top) - 1) & !((1 << page_shift) - 1),
+            low: ((1 << 50) - 1) & !((1 << page_shift) - 1),
             high_shift: top - to,
             high: if wide { bits << to } else { 0 },
             lpa2,
@@ -344,7 +345,7 @@ mod tests {
     #[test]
     fn addresses_above_48_bits() {
         assert_eq!(LPA2.encode_address(0x000c_8123_4567_8000), 0x0000_8123_4567_8300);
-        assert_eq!(K64.encode_address(0x000a_8123_4567_0000), 0x0000_8123_4567_a000);
+        assert_eq!(K64.encode_address(0x000a_8123_4567_0000), 0x0002_8123_4567_a000);
         assert_eq!(LPA2.address(Level::Pte, LPA2.encode_address(0x000c_8123_4567_8000)), 0x000c_8123_4567_8000);
         assert_eq!(K64.address(Level::Pte, K64.encode_address(0x000a_8123_4567_0000)), 0x000a_8123_4567_0000);
         assert_eq!(prot(LPA2, "PAGE_KERNEL") & SHARED, 0);

@@ -108,6 +108,8 @@ pub struct Geometry {
     pub pa_bits: u8,
     /// Pages in one contiguous-PTE group; 0 where the format has none.
     pub cont_ptes: u32,
+    /// Entries in one contiguous-PMD group; 0 where the format has none.
+    pub cont_pmds: u32,
     shift: [u32; 5],
     entries: [u32; 5],
     pub layout: Layout,
@@ -123,6 +125,7 @@ pub(crate) struct Shape<'a> {
     pub va_bits: u8,
     pub pa_bits: u8,
     pub cont_ptes: u32,
+    pub cont_pmds: u32,
     pub layout: Layout,
 }
 
@@ -152,6 +155,7 @@ impl Geometry {
             va_bits: shape.va_bits,
             pa_bits: shape.pa_bits,
             cont_ptes: shape.cont_ptes,
+            cont_pmds: shape.cont_pmds,
             shift,
             entries,
             layout: shape.layout,
@@ -293,6 +297,9 @@ mod tests {
         assert_eq!(indices(&x86::X86_64_5LEVEL, 0xffa0_0000_0020_0000), [416, 0, 0, 1, 0]);
         assert_eq!(indices(&arm64::ARM64_4K_48, 0xffff_8000_8001_0000), [256, 2, 0, 16]);
         assert_eq!(indices(&arm64::ARM64_4K_39, 0xffff_ffc0_8001_0000), [258, 0, 16]);
+        assert_eq!(indices(&arm64::ARM64_16K_48, 0xffff_8000_8001_0000), [1, 0, 64, 4]);
+        assert_eq!(indices(&arm64::ARM64_16K_47, 0xffff_c000_8001_0000), [1024, 64, 4]);
+        assert_eq!(indices(&arm64::ARM64_64K_48, 0xffff_8000_8001_0000), [32, 4, 1]);
         assert_eq!(indices(&x86::X86_32_PAE, 0xf812_3000), [3, 448, 291]);
         assert_eq!(indices(&x86::X86_32_2LEVEL, 0xf812_3000), [992, 291]);
     }

@@ -17,6 +17,7 @@ pub static X86_64_4LEVEL: Geometry = Geometry::new(&Shape {
     va_bits: 48,
     pa_bits: 52,
     cont_ptes: 0,
+    cont_pmds: 0,
     layout: Layout {
         task_size: 0x0000_7fff_ffff_f000,
         kernel_start: 0xffff_8000_0000_0000,
@@ -38,6 +39,7 @@ pub static X86_64_5LEVEL: Geometry = Geometry::new(&Shape {
     va_bits: 57,
     pa_bits: 52,
     cont_ptes: 0,
+    cont_pmds: 0,
     layout: Layout {
         task_size: 0x00ff_ffff_ffff_f000,
         kernel_start: 0xff00_0000_0000_0000,
@@ -70,6 +72,7 @@ pub static X86_32_PAE: Geometry = Geometry::new(&Shape {
     va_bits: 32,
     pa_bits: 52,
     cont_ptes: 0,
+    cont_pmds: 0,
     layout: LAYOUT_32,
 });
 
@@ -83,5 +86,6 @@ pub static X86_32_2LEVEL: Geometry = Geometry::new(&Shape {
     va_bits: 32,
     pa_bits: 32,
     cont_ptes: 0,
+    cont_pmds: 0,
     layout: LAYOUT_32,
 });
