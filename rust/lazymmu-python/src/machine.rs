@@ -194,12 +194,13 @@ impl Machine {
     /// The table that holds the word at a physical address, and the word's index.
     fn word_at(&self, pa: u64) -> PyResult<(lazymmu::memory::TableId, usize)> {
         let machine = self.runner.machine();
-        let page = machine.geometry.page_size();
-        let bytes = u64::from(machine.geometry.entry_bytes);
+        let geometry = &machine.geometry;
         let nowhere = || errors::request(format!("no table holds a word at {pa:#x}"));
-        let candidates = [pa & !(page - 1), pa & !0xfff];
+        let candidates =
+            [pa & !(geometry.page_size() - 1), pa & !0xfff, pa & !(geometry.table_bytes(geometry.root()) - 1)];
         let found = candidates.iter().find_map(|base| machine.memory.at(*base).map(|id| (id, *base)));
         let (id, base) = found.ok_or_else(nowhere)?;
+        let bytes = u64::from(geometry.bytes(machine.memory.level(id)));
         let index = (pa - base) / bytes;
         if !(pa - base).is_multiple_of(bytes) || index >= machine.memory.entries(id) as u64 {
             return Err(nowhere());
@@ -367,12 +368,13 @@ impl Machine {
     /// Puts an empty table page into memory, as a debugger would; nothing points to it yet.
     fn add_table(&mut self, pa: u64, level: u8) -> PyResult<()> {
         let level = known_level(level)?;
+        let blank = self.runner.format().blank(level, true);
         let machine = self.runner.machine_mut();
         if machine.geometry.folded(level) {
             return Err(errors::request(format!("{} has no {} tables", machine.geometry.name, level.name())));
         }
-        let entries = machine.geometry.entries(level);
-        machine.memory.insert(pa, level, entries);
+        let words = machine.geometry.words(level);
+        machine.memory.insert(pa, level, words, blank);
         Ok(())
     }
 
@@ -427,7 +429,7 @@ impl Machine {
         let format = self.runner.format();
         Ok(match () {
             () if format.none(level, word) => "none",
-            () if !format.valid(word) => "other",
+            () if !format.walkable(level, word) => "other",
             () if level == Level::Pte || format.leaf(level, word) => "leaf",
             () => "table",
         })
@@ -443,7 +445,7 @@ impl Machine {
         let level = known_level(level)?;
         let format = self.runner.format();
         let leaf = level == Level::Pte || format.leaf(level, word);
-        if !format.valid(word) || !leaf {
+        if !format.walkable(level, word) || !leaf {
             return Ok(None);
         }
         Ok(Some(crate::lists::attributes(py, &format.attributes(level, word))?))

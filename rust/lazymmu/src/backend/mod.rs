@@ -50,13 +50,13 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     /// `pte_clear`.
     #[inline]
     fn pte_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
-        k.store(entry, 0, Store::Clear)
+        k.store(entry, k.format().empty(Level::Pte), Store::Clear)
     }
     /// `ptep_get_and_clear`.
     #[inline(always)]
     fn ptep_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
         let old = entry.word();
-        k.store(entry, 0, Store::GetAndClear)?;
+        k.store(entry, k.format().empty(Level::Pte), Store::GetAndClear)?;
         Ok(old)
     }
     /// `ptep_try_set`: a compare-and-exchange from empty. False: the entry was occupied.
@@ -174,6 +174,11 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
 
     /// `flush_tlb_kernel_range`.
     fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step;
+
+    /// What `flush_cache_vmap` does besides being called.
+    fn flush_cache_vmap<W: Watch>(_k: &mut Kernel<Self, W>, _start: u64, _end: u64) -> Step {
+        Ok(())
+    }
 
     /// The protection of a kmap slot.
     fn kmap_prot<W: Watch>(k: &Kernel<Self, W>) -> Prot {
@@ -336,10 +341,7 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
 pub(crate) fn alloc_root<B: Backend, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<Table>> {
     let level = k.geometry().root();
     match k.alloc_frame(level, 0, Zone::Low)? {
-        Ok(pa) => {
-            let entries = k.geometry().entries(level);
-            Ok(Some(k.machine.memory.insert(pa, level, entries)))
-        }
+        Ok(pa) => Ok(Some(k.insert_table(pa, level, true))),
         Err(error) => {
             let injected = u32::from(error == FrameError::Injected);
             let mm = k.machine.mms.len() as u16;
@@ -368,4 +370,13 @@ pub(crate) fn new_root<B: Backend, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option
         Some(root) => add_mm(k, &root, false).map(Some),
         None => Ok(None),
     }
+}
+
+/// `ptep_try_set` of most architectures: a compare-and-exchange from empty.
+pub(crate) fn try_set<B: Backend, W: Watch>(k: &mut Kernel<B, W>, entry: Entry<'_>, word: u64) -> Run<bool> {
+    if !k.format().none(Level::Pte, entry.word()) {
+        return Ok(false);
+    }
+    k.store(entry, word, Store::TrySet)?;
+    Ok(true)
 }

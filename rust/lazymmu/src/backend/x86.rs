@@ -68,15 +68,6 @@ pub(super) fn native_set_entry<B: Backend<Format = X86>, W: Watch>(
     }
 }
 
-/// A compare-and-exchange from empty.
-pub(super) fn try_set<B: Backend, W: Watch>(k: &mut Kernel<B, W>, entry: Entry<'_>, word: u64) -> Run<bool> {
-    if !k.format().none(Level::Pte, entry.word()) {
-        return Ok(false);
-    }
-    k.store(entry, word, Store::TrySet)?;
-    Ok(true)
-}
-
 /// `flush_tlb_kernel_range`: INVLPG page by page up to a ceiling, then everything, on all CPUs.
 pub(super) fn flush_tlb_kernel_range<B: Backend, W: Watch>(k: &mut Kernel<B, W>, start: u64, end: u64) -> Step {
     let page = k.geometry().page_size();

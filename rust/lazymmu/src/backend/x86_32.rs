@@ -35,8 +35,7 @@ fn table<B: Backend, W: Watch>(k: &mut Kernel<B, W>, level: Level, va: u64, mm: 
             return Ok(None);
         }
     };
-    let entries = k.geometry().entries(level);
-    let table = k.machine.memory.insert(pa, level, entries);
+    let table = k.insert_table(pa, level, false);
     k.emit(Event { mm: mm.0, ..Event::of(Kind::ALLOC).at(level, va, pa) })?;
     Ok(Some(table))
 }
@@ -169,7 +168,7 @@ impl Backend for X86_32 {
     }
 
     fn ptep_try_set<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Run<bool> {
-        x86::try_set(k, entry, word)
+        super::try_set(k, entry, word)
     }
 
     fn set_entry<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {

@@ -104,7 +104,7 @@ impl Backend for X86_64 {
     }
 
     fn ptep_try_set<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Run<bool> {
-        x86::try_set(k, entry, word)
+        super::try_set(k, entry, word)
     }
 
     fn set_entry<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {

@@ -20,6 +20,8 @@ pub struct Laws {
     pub geometry: Geometry,
     /// Hardware walkers see a store of a valid kernel entry only after a barrier.
     pub needs_barrier: bool,
+    /// It is an invalidation that completes stores, or the mark that a mapping is new (riscv).
+    pub fences: bool,
     /// begin/end postpones something on this backend.
     pub scope_batches: bool,
     /// The lazy API is the counted one.
@@ -38,6 +40,7 @@ impl Laws {
             format: Arc::new(k.format()),
             geometry: *k.geometry(),
             needs_barrier: false,
+            fences: false,
             scope_batches: false,
             counted: k.options.lazy_api == LazyApi::Counted,
             sync_mask: B::sync_mask(k),
@@ -300,12 +303,16 @@ impl Track {
                     self.queued.resize(cpu + 1, 0);
                 }
                 self.queued[cpu] += 1;
-                if self.laws.format.valid(event.new) {
+                if self.usable(event) {
                     self.wait(event, index, true);
                 }
                 self.note_store(event);
             }
             Kind::BAR => self.complete(event.cpu),
+            Kind::NEW_VALID_MAP => self.pending.clear(),
+            Kind::TLBI if self.laws.fences => {
+                self.pending.retain(|p| p.end <= event.va || p.start >= event.new);
+            }
             Kind::DSB => self.visible(event.cpu),
             Kind::ISB => self.synchronised(event.cpu),
             Kind::IRQ_IN => {
@@ -400,7 +407,13 @@ impl Track {
 
     /// Whether hardware may go on without seeing this store.
     fn completes_later(&self, event: &Event) -> bool {
-        event.mm == INIT_MM.0 && self.laws.format.valid(event.new)
+        event.mm == INIT_MM.0 && self.usable(event)
+    }
+
+    /// Whether hardware would use what was stored.
+    fn usable(&self, event: &Event) -> bool {
+        let level = Level::from_number(event.level).unwrap_or(Level::Pte);
+        self.laws.format.walkable(level, event.new)
     }
 
     /// Adds a store to what waits; neighbours make one run.

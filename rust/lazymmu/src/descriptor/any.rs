@@ -7,9 +7,11 @@ use crate::geometry::Level;
 
 /// What of a [`Format`] needs no type: any format is one of these.
 pub trait AnyFormat: fmt::Debug + Send + Sync {
+    fn blank(&self, level: Level, init_mm: bool) -> u64;
     fn none(&self, level: Level, word: u64) -> bool;
     fn present(&self, level: Level, word: u64) -> bool;
     fn valid(&self, word: u64) -> bool;
+    fn walkable(&self, level: Level, word: u64) -> bool;
     fn leaf(&self, level: Level, word: u64) -> bool;
     fn address(&self, level: Level, word: u64) -> u64;
     fn attributes(&self, level: Level, word: u64) -> Attributes;
@@ -20,6 +22,10 @@ pub trait AnyFormat: fmt::Debug + Send + Sync {
 }
 
 impl<F: Format> AnyFormat for F {
+    fn blank(&self, level: Level, init_mm: bool) -> u64 {
+        Format::blank(self, level, init_mm)
+    }
+
     fn none(&self, level: Level, word: u64) -> bool {
         Format::none(self, level, word)
     }
@@ -30,6 +36,10 @@ impl<F: Format> AnyFormat for F {
 
     fn valid(&self, word: u64) -> bool {
         Format::valid(self, word)
+    }
+
+    fn walkable(&self, level: Level, word: u64) -> bool {
+        Format::walkable(self, level, word)
     }
 
     fn leaf(&self, level: Level, word: u64) -> bool {

@@ -166,12 +166,23 @@ pub trait Format: Copy + fmt::Debug + Send + Sync + 'static {
     /// The word with which a table is linked into an entry of `level` (`pXd_populate`).
     fn table(&self, level: Level, pa: u64, init_mm: bool) -> u64;
 
-    /// The bits that `pXd_none` looks at. A loop asks once.
+    /// What an entry of this level holds when nothing is there: the word that `pXd_clear` stores.
+    #[inline]
+    fn empty(&self, _level: Level) -> u64 {
+        0
+    }
+    /// What the entries of a new table of this level hold.
+    #[inline]
+    fn blank(&self, level: Level, _init_mm: bool) -> u64 {
+        self.empty(level)
+    }
+
+    /// The bits that `pXd_none` looks at. A loop asks once, and of PTEs only: an empty PTE has none.
     fn none_bits(&self, level: Level) -> u64;
     /// `pXd_none`.
     #[inline]
     fn none(&self, level: Level, word: u64) -> bool {
-        word & self.none_bits(level) == 0
+        (word ^ self.empty(level)) & self.none_bits(level) == 0
     }
     /// `pXd_present`, software's view.
     fn present(&self, level: Level, word: u64) -> bool;

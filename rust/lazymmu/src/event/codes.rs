@@ -80,6 +80,30 @@ codes! {
         Vale1 = 33 "vale1",
         Rvale1is = 34 "rvale1is",
         Rvae1is = 35 "rvae1is",
+        Sfence = 10 "sfence.vma",
+        SfenceAll = 11 "sfence.vma-all",
+        Tlbimva = 12 "tlbimva",
+        Tlbiall = 13 "tlbiall",
+        Invtlb = 14 "invtlb",
+        InvtlbAll = 15 "invtlb-all",
+    }
+}
+
+impl Tlbi {
+    /// Whether it empties the whole TLB.
+    #[must_use]
+    pub const fn is_all(self) -> bool {
+        matches!(
+            self,
+            Tlbi::InvlpgAll
+                | Tlbi::Cr3
+                | Tlbi::Vmalle1is
+                | Tlbi::MmuextAll
+                | Tlbi::SfenceAll
+                | Tlbi::Tlbiall
+                | Tlbi::InvtlbAll
+                | Tlbi::Aside1is
+        )
     }
 }
 
@@ -169,6 +193,8 @@ codes! {
     Handler {
         Nobody = 0 "nobody",
         VmallocFault = 1 "vmalloc_fault",
+        TranslationFault = 2 "do_translation_fault",
+        NewValidMap = 3 "new_valid_map_check",
     }
 }
 

@@ -120,10 +120,7 @@ impl Counts {
             Kind::ISB => self.isb += times,
             Kind::TLBI => {
                 self.tlbi += event.old * times;
-                if matches!(
-                    Tlbi::from_code(event.aux),
-                    Some(Tlbi::InvlpgAll | Tlbi::Vmalle1is | Tlbi::MmuextAll | Tlbi::Cr3 | Tlbi::Aside1is)
-                ) {
+                if Tlbi::from_code(event.aux).is_some_and(Tlbi::is_all) {
                     self.tlbi_all += times;
                 }
             }

@@ -100,8 +100,12 @@ pub struct Geometry {
     pub page_shift: u32,
     /// Hardware levels; the root table holds entries of level number `levels`.
     pub levels: u8,
-    /// Bytes of one entry: 8, or 4 on two-level x86.
+    /// Bytes of one entry: 8, or 4 on most 32-bit machines.
     pub entry_bytes: u8,
+    /// Bytes of one entry of the root, where they differ from those below it.
+    pub root_bytes: u8,
+    /// Behind the entries of a leaf table lie as many again, for the hardware: classic 32-bit Arm.
+    pub hardware_ptes: bool,
     /// Width of `unsigned long`.
     pub long_bits: u8,
     pub va_bits: u8,
@@ -151,6 +155,8 @@ impl Geometry {
             page_shift: shape.page_shift,
             levels: levels as u8,
             entry_bytes: shape.entry_bytes,
+            root_bytes: shape.entry_bytes,
+            hardware_ptes: false,
             long_bits: shape.long_bits,
             va_bits: shape.va_bits,
             pa_bits: shape.pa_bits,
@@ -160,6 +166,27 @@ impl Geometry {
             entries,
             layout: shape.layout,
         }
+    }
+
+    /// Bytes of one entry of this level.
+    #[inline]
+    #[must_use]
+    pub const fn bytes(&self, level: Level) -> u8 {
+        if level as u8 == self.levels { self.root_bytes } else { self.entry_bytes }
+    }
+
+    /// Words of a table of this level: its entries, and those for the hardware where they are apart.
+    #[inline]
+    #[must_use]
+    pub const fn words(&self, level: Level) -> usize {
+        let entries = self.entries(level);
+        if self.hardware_ptes && level as u8 == Level::Pte as u8 { 2 * entries } else { entries }
+    }
+
+    /// Bytes of memory that a table of this level takes: whole pages.
+    #[must_use]
+    pub const fn table_bytes(&self, level: Level) -> u64 {
+        (self.words(level) as u64 * self.bytes(level) as u64).next_multiple_of(self.page_size())
     }
 
     /// The same tables in another address layout.

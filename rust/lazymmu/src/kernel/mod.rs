@@ -313,7 +313,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     #[inline]
     #[must_use]
     pub fn entry_pa(&self, entry: &Entry<'_>) -> u64 {
-        entry.table.pa + entry.index as u64 * u64::from(self.machine.geometry.entry_bytes)
+        entry.table.pa + entry.index as u64 * u64::from(self.machine.geometry.bytes(entry.table.level))
     }
 
     /// An event about an entry.

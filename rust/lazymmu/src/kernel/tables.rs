@@ -9,7 +9,7 @@ use crate::event::codes::{BugCode, Store, Warning};
 use crate::event::{Event, Kind};
 use crate::geometry::Level;
 use crate::machine::{INIT_MM, MmId};
-use crate::memory::{FrameError, Table, TableId, Zone, zero_words};
+use crate::memory::{FrameError, Table, TableId, Zone, blank_words};
 use crate::modmask::ModMask;
 use crate::stop::{Run, Step, Stop};
 
@@ -62,8 +62,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                 return Ok(false);
             }
         };
-        let entries = self.machine.geometry.entries(level);
-        let id = self.machine.memory.insert(pa, level, entries).id;
+        let id = self.insert_table(pa, level, entry.mm == INIT_MM).id;
         let high = u32::from(self.machine.frames.is_high(pa));
         self.emit(Event { mm: entry.mm.0, ..Event::of(Kind::ALLOC).at(level, base, pa).aux(high) })?;
         // mm->page_table_lock, or the lock of the table; one for each address space is as good here.
@@ -85,6 +84,12 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             crate::scheme::Hooks::lazy_flush(self)?;
         }
         Ok(true)
+    }
+
+    /// A table in which nothing is mapped.
+    pub(crate) fn insert_table(&mut self, pa: u64, level: Level, init_mm: bool) -> Table {
+        let words = self.machine.geometry.words(level);
+        self.machine.memory.insert(pa, level, words, self.format.blank(level, init_mm))
     }
 
     /// `pXd_alloc_track`, `pte_alloc_kernel_track`: the table below, allocated if need be. The bit is set whenever the
@@ -120,14 +125,14 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             let (upper, below) = (table.level, table.level.below());
             let index = self.machine.geometry.index(upper, va);
             let word = table.get(index);
-            let id = if word == 0 {
+            let id = if self.format.none(upper, word) {
                 let base = va & !(self.machine.geometry.size(upper) - 1);
                 let Ok(pa) = self.machine.frames.alloc(below, base, Zone::Low) else {
                     return;
                 };
-                let zero = zero_words(self.machine.geometry.entries(below));
+                let blank = blank_words(self.machine.geometry.words(below), self.format.blank(below, true));
                 table.set(index, B::table_word(self, upper, pa, true));
-                Some(self.machine.memory.insert_shared(pa, below, &zero))
+                Some(self.machine.memory.insert_shared(pa, below, &blank))
             } else {
                 self.machine.memory.at(B::table_pa(self, upper, word))
             };
@@ -151,7 +156,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             }
             for index in 0..memory.entries(id) {
                 let word = memory.word(id, index);
-                if !self.format.valid(word) || self.format.leaf(level, word) {
+                if !self.format.walkable(level, word) || self.format.leaf(level, word) {
                     continue;
                 }
                 if let Some(below) = memory.at(B::table_pa(self, level, word))
@@ -191,7 +196,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `pXd_clear_bad`: says so, and forgets what was there.
     pub(crate) fn clear_bad(&mut self, entry: Entry<'_>) -> Step {
         self.warn(Warning::BadPmd, entry.va)?;
-        self.set_entry(entry, 0, Store::ClearBad)
+        self.set_entry(entry, self.format.empty(entry.level()), Store::ClearBad)
     }
 
     /// `set_pmd`, `set_pud`, `set_p4d`, `set_pgd`.

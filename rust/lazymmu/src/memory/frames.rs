@@ -33,6 +33,8 @@ const TABLE_MEMORY: u64 = 1 << 30;
 #[derive(Clone, Debug)]
 pub struct Frames {
     page_size: u64,
+    /// Bytes of a table by level, pte first.
+    table_bytes: [u64; 5],
     /// Ends of both zones.
     low_end: u64,
     high_end: u64,
@@ -41,6 +43,9 @@ pub struct Frames {
     high_base: u64,
     free_low: Vec<u64>,
     free_high: Vec<u64>,
+    /// Tables of several pages that were handed out, and those given back, by size.
+    large: FxHashMap<u64, u64>,
+    free_large: FxHashMap<u64, Vec<u64>>,
     /// Frames that a recording saw, by level of the table and first address that it maps.
     planned: FxHashMap<(Level, u64), VecDeque<u64>>,
     /// Allocations until the one that fails; `None`: all succeed.
@@ -54,6 +59,7 @@ impl Frames {
         let end = (layout.table_frames + TABLE_MEMORY).min(1 << geometry.pa_bits);
         Frames {
             page_size: geometry.page_size(),
+            table_bytes: Level::ALL.map(|level| geometry.table_bytes(level)),
             low_end: if layout.highmem_frames == 0 { end } else { end.min(layout.highmem_frames) },
             high_end: (layout.highmem_frames + TABLE_MEMORY).min(1 << geometry.pa_bits),
             low: layout.table_frames,
@@ -61,6 +67,8 @@ impl Frames {
             high_base: layout.highmem_frames,
             free_low: Vec::new(),
             free_high: Vec::new(),
+            large: FxHashMap::default(),
+            free_large: FxHashMap::default(),
             planned: FxHashMap::default(),
             fail_in: None,
         }
@@ -94,6 +102,10 @@ impl Frames {
         {
             return Ok(pa);
         }
+        let bytes = self.table_bytes[level as usize - 1];
+        if bytes > self.page_size {
+            return self.alloc_large(bytes);
+        }
         let high = zone == Zone::High && self.high_base != 0;
         let (free, next, limit) = if high {
             (&mut self.free_high, &mut self.high, self.high_end)
@@ -118,10 +130,34 @@ impl Frames {
             free.len().hash(h);
             free.iter().for_each(|pa| name(*pa).hash(h));
         }
+        self.free_large.values().map(Vec::len).sum::<usize>().hash(h);
+    }
+
+    /// Several pages in a row, aligned to their size (`__get_free_pages`); never highmem.
+    fn alloc_large(&mut self, bytes: u64) -> Result<u64, FrameError> {
+        let pa = match self.free_large.get_mut(&bytes).and_then(Vec::pop) {
+            Some(pa) => pa,
+            None => {
+                let pa = self.low.next_multiple_of(bytes);
+                if pa + bytes > self.low_end {
+                    return Err(FrameError::Exhausted { limit: self.low_end });
+                }
+                self.low = pa + bytes;
+                pa
+            }
+        };
+        self.large.insert(pa, bytes);
+        Ok(pa)
     }
 
     pub fn free(&mut self, pa: u64) {
-        if self.is_high(pa) { self.free_high.push(pa) } else { self.free_low.push(pa) }
+        if let Some(bytes) = self.large.remove(&pa) {
+            self.free_large.entry(bytes).or_default().push(pa);
+        } else if self.is_high(pa) {
+            self.free_high.push(pa);
+        } else {
+            self.free_low.push(pa);
+        }
     }
 
     /// Whether the frame lies in highmem, so that the kernel must map it before use.

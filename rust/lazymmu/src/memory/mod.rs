@@ -118,8 +118,8 @@ pub struct Memory {
     by_pa: FxHashMap<u64, u32>,
 }
 
-fn blank(entries: usize) -> Words {
-    (0..entries).map(|_| AtomicU64::new(0)).collect()
+fn filled(entries: usize, word: u64) -> Words {
+    (0..entries).map(|_| AtomicU64::new(word)).collect()
 }
 
 impl Memory {
@@ -128,9 +128,9 @@ impl Memory {
         Memory::default()
     }
 
-    /// Adds a zeroed table at `pa`. A table that was there is forgotten: its frame has been reused.
-    pub fn insert(&mut self, pa: u64, level: Level, entries: usize) -> Table {
-        self.insert_words(pa, level, blank(entries), false)
+    /// Adds a table of so many words at `pa`. A table that was there is forgotten: its frame has been reused.
+    pub fn insert(&mut self, pa: u64, level: Level, entries: usize, word: u64) -> Table {
+        self.insert_words(pa, level, filled(entries, word), false)
     }
 
     /// Adds a table whose words are those of `like` until either is written.
@@ -246,8 +246,8 @@ impl Memory {
 
 /// Words that a machine shares for tables nobody has written yet.
 #[must_use]
-pub fn zero_words(entries: usize) -> Words {
-    blank(entries)
+pub fn blank_words(entries: usize, word: u64) -> Words {
+    filled(entries, word)
 }
 
 #[cfg(test)]
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn snapshots_do_not_see_later_stores() {
         let mut memory = Memory::new();
-        let table = memory.insert(0x1000, Level::Pte, 8);
+        let table = memory.insert(0x1000, Level::Pte, 8, 0);
         table.set(3, 7);
         drop(table);
         let mut copy = memory.snapshot();
@@ -271,8 +271,8 @@ mod tests {
     #[test]
     fn a_reused_frame_is_a_new_table() {
         let mut memory = Memory::new();
-        memory.insert(0x1000, Level::Pte, 8).set(0, 1);
-        let again = memory.insert(0x1000, Level::Pmd, 4);
+        memory.insert(0x1000, Level::Pte, 8, 0).set(0, 1);
+        let again = memory.insert(0x1000, Level::Pmd, 4, 0);
         assert_eq!((again.len(), again.get(0), memory.len()), (4, 0, 1));
         memory.remove(again.id);
         assert!(memory.at(0x1000).is_none());

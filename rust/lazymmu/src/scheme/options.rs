@@ -223,6 +223,10 @@ options! {
         "the CPU has 1 GiB pages";
     x86_global: bool = true,
         "kernel mappings are global (false: page-table isolation, or a Xen PV guest)";
+    riscv_svpbmt: bool = true,
+        "the CPU has page-based memory types (Svpbmt)";
+    riscv_napot_vmap: bool = false,
+        "vmap makes 64 KiB groups (6.4 to 6.7, reverted)";
     highpte: bool = true,
         "user leaf tables may come from highmem (x86-32 up to v6.14)";
     kmap_flush: bool = true,

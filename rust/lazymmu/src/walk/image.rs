@@ -128,7 +128,7 @@ impl<'i> ImageWalk<'i> {
             let index = (va >> self.shift(level) & (self.entries(level) - 1)) as usize;
             let raw = self.image.word(table, index);
             steps.push(Step { level, index, raw });
-            if !self.format.valid(raw) {
+            if !self.format.walkable(level, raw) {
                 return Ok(Path { steps, pa: None, attributes: None });
             }
             pa = self.format.address(level, raw);
@@ -188,7 +188,7 @@ impl<'i> ImageWalk<'i> {
                 if self.format.dumped(raw) {
                     self.add(listing, level, here, raw, grants)?;
                 }
-            } else if self.format.valid(raw) {
+            } else if self.format.walkable(level, raw) {
                 let below = self.format.address(level, raw);
                 if !self.image.header.missing.contains(&below) {
                     let grants = grants.and(self.format.table_grants(level, raw));
@@ -210,7 +210,7 @@ impl<'i> ImageWalk<'i> {
             level,
             page_size,
             raw,
-            valid: self.format.valid(raw),
+            valid: self.format.walkable(level, raw),
             attributes: self.format.attributes(level, raw).limited(grants),
         };
         if let Some(range) = listing.ranges.last_mut() {

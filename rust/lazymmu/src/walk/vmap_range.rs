@@ -199,6 +199,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     }
 
     pub(crate) fn flush_cache_vmap(&mut self, start: u64, end: u64) -> Step {
-        self.emit(Event::of(Kind::FLUSH_CACHE).range(start, end))
+        self.emit(Event::of(Kind::FLUSH_CACHE).range(start, end))?;
+        B::flush_cache_vmap(self, start, end)
     }
 }

@@ -84,7 +84,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if !self.format().leaf(entry.level(), word) {
             return Ok(false);
         }
-        self.set_entry(entry, 0, Store::Clear)?;
+        self.set_entry(entry, self.format().empty(entry.level()), Store::Clear)?;
         Ok(true)
     }
 

@@ -8,7 +8,7 @@ use crate::event::codes::Store;
 use crate::event::{Event, Kind};
 use crate::geometry::Level;
 use crate::kernel::{Entry, Kernel, Watch};
-use crate::machine::{MmId, Unlinked};
+use crate::machine::{INIT_MM, MmId, Unlinked};
 use crate::memory::{FrameError, Table, Zone};
 use crate::stop::{Run, Step, errno};
 use crate::walk::Walked;
@@ -25,8 +25,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let zone = if B::highpte(self) { Zone::High } else { Zone::Low };
         match self.alloc_frame(Level::Pte, base, zone)? {
             Ok(pa) => {
-                let entries = self.geometry().entries(Level::Pte);
-                let table = self.machine.memory.insert(pa, Level::Pte, entries);
+                let table = self.insert_table(pa, Level::Pte, mm == INIT_MM);
                 let high = u32::from(self.machine.frames.is_high(pa));
                 let event = Event { mm: mm.0, ..Event::of(Kind::ALLOC).at(Level::Pte, base, pa) };
                 self.emit(event.aux(high))?;
