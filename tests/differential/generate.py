@@ -107,6 +107,7 @@ class _Program:
         self.shape: dict[str, Any] = GEOMETRIES[geometry]
         self.page: int = 1 << self.shape["page_shift"]
         self.sizes: list[int] = [1 << shift for _, _, shift, _ in self.shape["levels"]]
+        self.group_shift: int = self.shape["page_shift"] + max(self.shape["cont_ptes"], 1).bit_length() - 1
         self.ram = 0x1_0000_0000 if self.shape["long_bits"] == 64 else 0x1000_0000
         self.users = backend in USER_BACKENDS and source.chance(35)
         self.large = backend != "xen-pv" and len(self.sizes) > 2
@@ -279,15 +280,17 @@ class _Program:
         return {"va": self.va(), "size": self.size(), "pa": self.pa(), "prot": self.prot()}
 
     def _vmap_range_noflush(self) -> dict[str, Any]:
-        shift = self.source.choice((self.shape["page_shift"], 16, 21, 30))
+        shifts = (self.shape["page_shift"], self.group_shift, 16, 21, 30)
+        shift = self.source.choice(shifts)
         if self.source.chance(25):
             size = self.huge_size()
             va = self.va() & ~(size - 1)
             pa = self.source.choice((0, 0x4000_0000, 0x4000_0000, 0x4000_0000 + self.page))
-            if self.backend in ("x86-64", "arm64") and self.source.chance(15):
+            if self.shape["long_bits"] == 64 and len(self.sizes) > 2 and self.source.chance(15):
                 # A leaf of a pud, or a pmd leaf in front of whole tables.
-                va, size, pa = va & ~(self.sizes[2] - 1), self.sizes[2], 0x4000_0000
-            return {"va": va, "size": size, "pa": pa, "max_shift": 30}
+                size = min(self.sizes[2], 4 * self.sizes[1]) if self.sizes[2] > 1 << 30 else self.sizes[2]
+                va, pa = va & ~(size - 1), 0x4000_0000
+            return {"va": va, "size": size, "pa": pa, "max_shift": max(30, size.bit_length() - 1)}
         return {**self._vmap_page_range(), "max_shift": shift}
 
     def _ioremap_page_range(self) -> dict[str, Any]:
@@ -297,7 +300,7 @@ class _Program:
         source = self.source
         out = {"va": self.va(), "pages": self.pages(self.count()), "prot": self.prot()}
         if source.chance(10):
-            out["page_shift"] = source.choice((12, 16, 21, 11, 48))
+            out["page_shift"] = source.choice((self.shape["page_shift"], self.group_shift, 12, 16, 21, 11, 48))
         if source.chance(20):
             out["noflush"] = True
         return out

@@ -67,11 +67,10 @@ def access(k: Kernel, va: int, kind: int) -> Accessed:
     found = hardware_walk(k, root, va)
     repaired = False
     if found.pa is None:
-        handled = k.backend.handles_fault(va)
-        handler = Handler.VMALLOC_FAULT if handled else Handler.NOBODY
+        handler = k.backend.fault_handler(va) if k.geometry.is_kernel(va) else Handler.NOBODY
         k.emit(ev.FAULT, level=found.level, aux=kind | handler << 8, va=va, old=found.word, mm=mm)
-        if handled:
-            k.backend.vmalloc_fault(va)
+        if handler != Handler.NOBODY:
+            k.backend.repair(va)
             found = hardware_walk(k, root, va)
             repaired = True
     if found.pa is None:

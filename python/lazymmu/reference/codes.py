@@ -87,6 +87,12 @@ class Tlbi:
     RVAALE1IS: Final = 7
     MMUEXT_INVLPG: Final = 8
     MMUEXT_ALL: Final = 9
+    SFENCE: Final = 10
+    SFENCE_ALL: Final = 11
+    TLBIMVA: Final = 12
+    TLBIALL: Final = 13
+    INVTLB: Final = 14
+    INVTLB_ALL: Final = 15
     VALE1IS: Final = 30
     VAE1IS: Final = 31
     ASIDE1IS: Final = 32
@@ -207,6 +213,8 @@ class Handler:
 
     NOBODY: Final = 0
     VMALLOC_FAULT: Final = 1
+    TRANSLATION_FAULT: Final = 2
+    NEW_VALID_MAP: Final = 3
 
 
 class Resched:

@@ -24,6 +24,7 @@ ALLOC: Final = 13
 ALLOC_FAIL: Final = 14
 FREE: Final = 15
 DEFER: Final = 16
+NEW_VALID_MAP: Final = 17
 WMB: Final = 20
 BAR: Final = 21
 DSB: Final = 22
@@ -105,7 +106,16 @@ _COUNTED: Final = {
     ENTER: "enters",
     SWITCH: "switches",
 }
-_ALL_TLBI: Final = (Tlbi.ALL_GLOBAL, Tlbi.NON_GLOBAL, Tlbi.VMALLE1IS, Tlbi.MMUEXT_ALL, Tlbi.ASIDE1IS)
+_ALL_TLBI: Final = (
+    Tlbi.ALL_GLOBAL,
+    Tlbi.NON_GLOBAL,
+    Tlbi.VMALLE1IS,
+    Tlbi.MMUEXT_ALL,
+    Tlbi.ASIDE1IS,
+    Tlbi.SFENCE_ALL,
+    Tlbi.TLBIALL,
+    Tlbi.INVTLB_ALL,
+)
 
 
 class Log:

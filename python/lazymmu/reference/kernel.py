@@ -51,7 +51,7 @@ class Kernel(State):
         self.scheme = scheme
         self.overrides = overrides
         self.log = log
-        self.memory = Memory(geometry)
+        self.memory = Memory(geometry, table_format.blank)
         self.fail_alloc: int | None = None
         """Allocations to go until one is made to fail."""
         self.dying: TaskDied | None = None
@@ -170,7 +170,7 @@ class Kernel(State):
         if self.fail_alloc is not None:
             injected = self.fail_alloc == 0
             self.fail_alloc = None if injected else self.fail_alloc - 1
-        frame = None if injected else self.memory.take(highmem)
+        frame = None if injected else self.memory.take(highmem, level)
         if frame is None:
             self.emit(ev.ALLOC_FAIL, level=level, va=va, mm=mm, aux=int(injected))
         return frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from lazymmu.reference.codes import STORES
@@ -16,14 +17,16 @@ class Table:
 
     __slots__ = ("base", "geometry", "highmem", "level", "mm", "pa", "words")
 
-    def __init__(self, geometry: Geometry, pa: int, level: int, base: int, mm: int, highmem: bool = False) -> None:
+    def __init__(
+        self, geometry: Geometry, pa: int, level: int, base: int, mm: int, highmem: bool = False, blank: int = 0
+    ) -> None:
         self.geometry = geometry
         self.pa = pa
         self.level = level
         self.base = base
         self.mm = mm
         self.highmem = highmem
-        self.words = [0] * geometry.entries_of(level)
+        self.words = [blank] * geometry.words_of(level)
 
     def at(self, va: int) -> Entry:
         """The entry that covers an address."""
@@ -65,7 +68,7 @@ class Entry:
     @property
     def addr(self) -> int:
         """Physical address of the entry."""
-        return self.home.pa + self.index * self.home.geometry.entry_bytes
+        return self.home.pa + self.index * self.home.geometry.bytes_of(self.home.level)
 
     @property
     def first(self) -> int:
@@ -88,27 +91,32 @@ class Zone:
         self.next = start
         self.end = end
         self.page_size = page_size
-        self.freed: list[int] = []
+        self.freed: dict[int, list[int]] = {}
+        """By size: a page, or what a larger table takes."""
 
-    def take(self) -> int | None:
-        """A frame, or None."""
-        if self.freed:
-            return self.freed.pop()
-        if self.next >= self.end:
+    def take(self, size: int = 0) -> int | None:
+        """A frame, or several in a row that begin at a multiple of their size; None: no memory."""
+        size = max(size, self.page_size)
+        if self.freed.get(size):
+            return self.freed[size].pop()
+        start = -(-self.next // size) * size
+        if start + size > self.end:
             return None
-        self.next += self.page_size
-        return self.next - self.page_size
+        self.next = start + size
+        return start
 
-    def give(self, pa: int) -> None:
+    def give(self, pa: int, size: int = 0) -> None:
         """A frame is free again."""
-        self.freed.append(pa)
+        self.freed.setdefault(max(size, self.page_size), []).append(pa)
 
 
 class Memory:
     """All live tables, and the two zones that their frames come from."""
 
-    def __init__(self, geometry: Geometry) -> None:
+    def __init__(self, geometry: Geometry, blank: Callable[[int, int], int] = lambda _level, _mm: 0) -> None:
         self.geometry = geometry
+        self.blank = blank
+        """What the entries of a new table hold, by level and address space."""
         layout = geometry.layout
         low, high = layout["table_frames"], layout["highmem_frames"]
         low_end = min(low + ZONE, high) if high else low + ZONE
@@ -116,13 +124,16 @@ class Memory:
         self.high = Zone(high, high + ZONE if high else 0, geometry.page_size)
         self.tables: dict[int, Table] = {}
 
-    def take(self, highmem: bool = False) -> int | None:
-        """A frame for a page that is no table, or not yet one."""
+    def take(self, highmem: bool = False, level: int = 0) -> int | None:
+        """A frame for a page that is no table, or for a table of a level. Large tables are never in highmem."""
+        size = self.geometry.table_bytes(level) if level else 0
+        if size > self.geometry.page_size:
+            return self.low.take(size)
         return (self.high if highmem else self.low).take()
 
-    def give(self, pa: int, highmem: bool = False) -> None:
+    def give(self, pa: int, highmem: bool = False, level: int = 0) -> None:
         """A frame is free again."""
-        (self.high if highmem else self.low).give(pa)
+        (self.high if highmem else self.low).give(pa, self.geometry.table_bytes(level) if level else 0)
 
     def is_highmem(self, pa: int) -> bool:
         """Whether the kernel has no permanent mapping of a page."""
@@ -130,14 +141,14 @@ class Memory:
         return high != 0 and pa >= high
 
     def place(self, pa: int, level: int, base: int, mm: int, highmem: bool = False) -> Table:
-        """A zeroed table in a frame."""
-        table = self.tables[pa] = Table(self.geometry, pa, level, base, mm, highmem)
+        """A table in a frame, in which nothing is mapped."""
+        table = self.tables[pa] = Table(self.geometry, pa, level, base, mm, highmem, self.blank(level, mm))
         return table
 
     def remove(self, table: Table) -> None:
         """A table ends; its frame is free."""
         del self.tables[table.pa]
-        self.give(table.pa, table.highmem)
+        self.give(table.pa, table.highmem, table.level)
 
 
 def store_code(why: str | int) -> int:

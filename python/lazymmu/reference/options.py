@@ -41,6 +41,8 @@ class Options:
     x86_pse: bool = True
     x86_gbpages: bool = True
     x86_global: bool = True
+    riscv_svpbmt: bool = True
+    riscv_napot_vmap: bool = False
     highpte: bool = True
     kmap_flush: bool = True
     xen_lazy: str = "nested"

@@ -364,6 +364,8 @@ def _laws(k: Kernel) -> Laws:
         sync_mask=k.backend.sync_mask,
         scope_postpones=k.backend.scope_postpones or k.overrides.overridden("begin") is not None,
         counted_api=k.options.lazy_api == "counted",
+        usable=k.format.usable,
+        fences=k.backend.fences,
         vmalloc_end=k.geometry.layout["vmalloc_end"],
         sizes=tuple(1 << shift for shift in k.geometry.shifts),
     )

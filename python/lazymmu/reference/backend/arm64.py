@@ -352,7 +352,7 @@ class Arm64(Backend):
         """``pgd_alloc``: an empty page."""
         k = self.k
         levels = k.geometry.levels
-        frame = k.memory.take() if booting else k.take_frame(levels, 0, number)
+        frame = k.memory.take(level=levels) if booting else k.take_frame(levels, 0, number)
         if frame is None:
             return None
         root: Table = k.memory.place(frame, levels, 0, number)

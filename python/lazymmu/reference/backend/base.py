@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from lazymmu.reference import lazy
-from lazymmu.reference.codes import INIT_MM, PMD, PUD
+from lazymmu.reference.codes import INIT_MM, PMD, PTE, PUD, Handler, Store
 from lazymmu.reference.descriptor.base import Format
 from lazymmu.reference.errors import ConfigError
 from lazymmu.reference.geometry import Geometry
@@ -43,6 +43,8 @@ class Backend(ABC):
         """``CONFIG_ARCH_HAS_LAZY_MMU_MODE``."""
         self.sync_mask = 0
         """``ARCH_PAGE_TABLE_SYNC_MASK``."""
+        self.fences = False
+        """Whether it is an invalidation that completes stores, or the mark that a mapping is new (riscv)."""
         self.needs_barrier = False
         """Whether a store must be followed by a barrier before a walker may be expected to see it."""
         self.scope_postpones = False
@@ -54,25 +56,30 @@ class Backend(ABC):
 
     # Stores ---------------------------------------------------------------------------------------
 
-    @abstractmethod
     def set_pte(self, entry: Entry, word: int, code: int) -> None:
         """``set_pte``."""
+        self.k.store(entry, word, code)
 
-    @abstractmethod
     def pte_clear(self, entry: Entry) -> None:
         """``pte_clear``."""
+        self.k.store(entry, self.k.format.empty(PTE), Store.CLEAR)
 
-    @abstractmethod
     def ptep_get_and_clear(self, entry: Entry) -> int:
         """``ptep_get_and_clear``: an atomic exchange."""
+        old = entry.word
+        self.k.store(entry, self.k.format.empty(PTE), Store.GET_AND_CLEAR)
+        return old
 
-    @abstractmethod
     def ptep_try_set(self, entry: Entry, word: int) -> bool:
         """``ptep_try_set`` (7.3 facts 21): a compare-and-exchange from empty."""
+        if self.k.format.occupied(self.k.read(entry)):
+            return False
+        self.k.store(entry, word, Store.TRY_SET)
+        return True
 
-    @abstractmethod
     def set_entry(self, entry: Entry, word: int, code: int) -> None:
         """``set_pmd`` ... ``set_pgd``, ``pmd_clear`` ... ``pgd_clear``."""
+        self.k.store(entry, word, code)
 
     def queued(self, addr: int) -> int | None:  # noqa: ARG002
         """The last value that waits in this CPU's queue for an entry."""
@@ -141,13 +148,15 @@ class Backend(ABC):
         """Whether kernel addresses have a root of their own."""
         return False
 
-    def handles_fault(self, va: int) -> bool:  # noqa: ARG002
-        """Whether a fault at an address is looked at by ``vmalloc_fault``."""
-        return False
+    def fault_handler(self, va: int) -> int:  # noqa: ARG002
+        """Who looks at a fault at a kernel address: a code of `Handler`."""
+        return Handler.NOBODY
 
-    def vmalloc_fault(self, va: int) -> bool:  # noqa: ARG002
-        """``vmalloc_fault``: whether the missing entry was copied."""
-        return False
+    def repair(self, va: int) -> None:  # noqa: B027
+        """The handler at work: a missing entry is copied, or what is stale is fenced."""
+
+    def flush_cache_vmap(self, start: int, end: int) -> None:  # noqa: B027
+        """What ``flush_cache_vmap`` does."""
 
     # Hooks ----------------------------------------------------------------------------------------
 
@@ -210,7 +219,7 @@ class Backend(ABC):
 
     def boot_table(self, level: int, base: int, mm: int = INIT_MM) -> Table:
         """A table without an event."""
-        frame = self.k.memory.take()
+        frame = self.k.memory.take(level=level)
         if frame is None:
             raise ConfigError("no table frames to boot with")
         return self.k.memory.place(frame, level, base, mm)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from lazymmu.reference import events as ev
 from lazymmu.reference.backend.base import Backend
-from lazymmu.reference.codes import INIT_MM, PMD, PTE, PUD, Bug, Store, Tlbi, level_bit
+from lazymmu.reference.codes import INIT_MM, PMD, PUD, Bug, Handler, Store, Tlbi, level_bit
 from lazymmu.reference.descriptor.x86 import X86Format
 from lazymmu.reference.geometry import Geometry
 from lazymmu.reference.machine import Mm
@@ -153,20 +153,18 @@ class X86(Backend):
 
     # Faults ---------------------------------------------------------------------------------------
 
-    def handles_fault(self, va: int) -> bool:
+    def fault_handler(self, va: int) -> int:
         """Only 32-bit kernels still have ``vmalloc_fault``."""
         layout = self.k.geometry.layout
-        return self.is_32bit and layout["vmalloc_start"] <= va < layout["vmalloc_end"]
+        handled = self.is_32bit and layout["vmalloc_start"] <= va < layout["vmalloc_end"]
+        return Handler.VMALLOC_FAULT if handled else Handler.NOBODY
 
-    def vmalloc_fault(self, va: int) -> bool:
+    def repair(self, va: int) -> None:
         """``vmalloc_fault``: copies the pmd into the root that CR3 holds, then looks whether there is a mapping."""
         k = self.k
         reference, _ = self.vmalloc_sync_one(k.mms[k.here().loaded], va)
-        if reference is None:
-            return False
-        if k.format.leaf(PMD, k.read(reference)):
-            return True
-        return k.format.present(PTE, k.read(k.descend(reference).at(va)))
+        if reference is not None and not k.format.leaf(PMD, k.read(reference)):
+            k.read(k.descend(reference).at(va))
 
     # Roots ----------------------------------------------------------------------------------------
 
@@ -188,7 +186,7 @@ class X86(Backend):
         """``pgd_alloc``, ``pgd_ctor``: the root first, on PAE then its pmd pages, then init_mm's entries are copied."""
         k = self.k
         levels = k.geometry.levels
-        frame = k.memory.take() if booting else k.take_frame(levels, 0, number)
+        frame = k.memory.take(level=levels) if booting else k.take_frame(levels, 0, number)
         if frame is None:
             return None
         root = k.memory.place(frame, levels, 0, number)

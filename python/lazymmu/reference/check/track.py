@@ -6,6 +6,7 @@ Rules look at an event first, then it is followed here: an `ENTER` counts from b
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -35,6 +36,10 @@ class Laws:
     """Between `BEGIN` and `END` something is left for later."""
     counted_api: bool
     vmalloc_end: int
+    usable: Callable[[int, int], bool]
+    """Whether a hardware walker finds something in a word of a level."""
+    fences: bool
+    """An invalidation completes stores, or the mark that a mapping is new."""
     sizes: tuple[int, ...]
     """What an entry of each level covers, level 1 first."""
 
@@ -168,6 +173,11 @@ class Track:
             self._stored(event)
         elif kind in (ev.BAR, ev.DSB, ev.ISB, ev.FLUSH, ev.IRQ_IN, ev.IRQ_OUT):
             self._completed(event)
+        elif kind == ev.NEW_VALID_MAP:
+            self.pending = []
+        elif kind == ev.TLBI and self.laws.fences:
+            outside = event[NEW], event[VA]
+            self.pending = [store for store in self.pending if store.start >= outside[0] or store.end <= outside[1]]
         elif kind in (ev.WALK, ev.WALK_END, ev.BUG, ev.SYNC, ev.SYNC_END):
             self._walked(event)
         elif kind in (ev.ENTER, ev.LEAVE):
@@ -192,7 +202,7 @@ class Track:
             self.queue[event[CPU]] += 1
             if event[AUX] == Store.SYNC and (event[TASK], event[CONTEXT]) in self.syncs:
                 self.syncs[event[TASK], event[CONTEXT]] = True
-        if event[NEW] & 1 and (queued or (self.laws.needs_barrier and event[MM] == INIT_MM)):
+        if self.laws.usable(level, event[NEW]) and (queued or (self.laws.needs_barrier and event[MM] == INIT_MM)):
             for store in self.pending if not queued else ():
                 below = store.level > level and store.covers(event[VA])
                 if below and not store.queued and store.cpu != event[CPU]:
@@ -206,7 +216,7 @@ class Track:
                 if walk.mm == event[MM] and walk.masked:
                     walk.stored |= bit
                     walk.after_sync |= bit
-                    walk.changed |= bit if event[OLD] & 1 else 0
+                    walk.changed |= bit if self.laws.usable(level, event[OLD]) else 0
 
     def counted(self, event: Event) -> bool:
         """Whether a store belongs into its walk's mask (H8)."""

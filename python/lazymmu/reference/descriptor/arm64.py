@@ -62,7 +62,7 @@ _PROTECTIONS: Final = {
 
 
 class Arm64Format(Format):
-    """With 52-bit addresses and 4K or 16K pages LPA2 is on: bits 9:8 hold address bits 51:50 instead of the shareability.
+    """With 52-bit addresses and 4K or 16K pages LPA2 is on: bits 9:8 hold address bits 51:50, no shareability.
 
     With 64K pages bits 15:12 hold address bits 51:48.
     """

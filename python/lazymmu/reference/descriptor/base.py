@@ -29,6 +29,14 @@ class Format(ABC):
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
 
+    def empty(self, level: int) -> int:  # noqa: ARG002
+        """The word that ``pXd_clear`` stores."""
+        return 0
+
+    def blank(self, level: int, mm: int) -> int:  # noqa: ARG002
+        """What the entries of a new table of an address space hold."""
+        return self.empty(level)
+
     @abstractmethod
     def none(self, level: int, word: int) -> bool:
         """``pte_none`` ... ``pgd_none``."""
@@ -88,6 +96,10 @@ class Format(ABC):
     def valid(self, word: int) -> bool:
         """Bit 0: both architectures' hardware looks at it first."""
         return bool(word & 1)
+
+    def usable(self, level: int, word: int) -> bool:
+        """Whether a hardware walker finds something in an entry of this level."""
+        return self.kind(level, word) is not Kind.INVALID
 
     def valid_kernel(self, word: int) -> bool:
         """Whether the word is a valid mapping of the kernel's own."""

@@ -41,7 +41,11 @@ class Geometry:
     pa_bits: int
     layout: Mapping[str, int] = field(compare=False)
     signed: bool = False
-    """One root for both halves, the upper one sign-extended (x86-64)."""
+    """One root for both halves, the upper one sign-extended (x86-64, riscv)."""
+    root_bytes: int = 0
+    """Bytes of an entry of the root, where they are not ``entry_bytes``."""
+    hardware_ptes: bool = False
+    """Behind the entries of a leaf table lie as many again, for the hardware (classic 32-bit Arm)."""
 
     @property
     def levels(self) -> int:
@@ -69,6 +73,18 @@ class Geometry:
     def entries_of(self, level: int) -> int:
         """``PTRS_PER_PTE`` ... ``PTRS_PER_PGD``."""
         return self.entries[level - 1]
+
+    def bytes_of(self, level: int) -> int:
+        """Bytes of an entry of the level."""
+        return self.root_bytes or self.entry_bytes if level == self.levels else self.entry_bytes
+
+    def words_of(self, level: int) -> int:
+        """Words of a table of the level."""
+        return self.entries_of(level) * (2 if self.hardware_ptes and level == 1 else 1)
+
+    def table_bytes(self, level: int) -> int:
+        """Whole pages that a table of the level takes."""
+        return -(-self.words_of(level) * self.bytes_of(level) // self.page_size) * self.page_size
 
     def index(self, level: int, va: int) -> int:
         """Index of the entry that covers an address: ``pte_index`` ... ``pgd_index``."""

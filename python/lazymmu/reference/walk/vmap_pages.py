@@ -35,6 +35,7 @@ def vmap_pages_range(k: Kernel, start: int, end: int, prot: int, pages: Pages, p
     """``vmap_pages_range``: the cache flush comes also after an error."""
     walk = vmap_pages_range_noflush(k, start, end, prot, pages, page_shift)
     k.emit(ev.FLUSH_CACHE, aux=0, va=start, new=end)
+    k.backend.flush_cache_vmap(start, end)
     return walk
 
 

@@ -22,6 +22,7 @@ def vmap_page_range(k: Kernel, start: int, end: int, pa: int, prot: int) -> Walk
 
     walk = run(k, Walk(Site.VMAP_PAGE_RANGE, start, end), work)
     k.emit(ev.FLUSH_CACHE, aux=0, va=start, new=end)
+    k.backend.flush_cache_vmap(start, end)
     return walk
 
 

@@ -57,7 +57,7 @@ def none_or_clear_bad(k: Kernel, entry: Entry, addr: int) -> bool:
 def clear_bad(k: Kernel, entry: Entry, addr: int) -> None:
     """``pXd_clear_bad``."""
     k.warn(Warn.BAD_CLEARED, addr)
-    k.set_entry(entry, 0, Store.CLEAR_BAD)
+    k.set_entry(entry, k.format.empty(entry.level), Store.CLEAR_BAD)
 
 
 def _unmap_entry(k: Kernel, walk: Walk, entry: Entry, addr: int, end: int) -> None:
@@ -68,7 +68,7 @@ def _unmap_entry(k: Kernel, walk: Walk, entry: Entry, addr: int, end: int) -> No
     """
     level = entry.level
     if level in (PMD, PUD) and k.format.clear_huge(level, k.read(entry)):
-        k.set_entry(entry, 0, Store.CLEAR)
+        k.set_entry(entry, k.format.empty(entry.level), Store.CLEAR)
         walk.mask |= level_bit(level)
         if k.options.partial_unmap_warn and end - addr < k.geometry.size(level):
             k.warn(Warn.PARTIAL_LEAF, addr)

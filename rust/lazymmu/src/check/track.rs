@@ -473,7 +473,7 @@ impl Track {
         }
         let Some(level) = Level::from_number(event.level) else { return };
         let bit = ModMask::of(level);
-        let gone = self.laws.format.valid(event.old);
+        let gone = self.laws.format.walkable(level, event.old);
         for walk in self.walks.iter_mut().filter(|w| w.task == event.task && w.context == event.context) {
             if !Track::counts_for(walk, event, level) {
                 continue;

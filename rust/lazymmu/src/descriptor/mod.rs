@@ -155,6 +155,10 @@ pub trait Format: Copy + fmt::Debug + Send + Sync + 'static {
     fn inverted(&self, _prot: Prot) -> bool {
         false
     }
+    /// Whether a leaf lets its page be read.
+    fn readable(&self, _word: u64) -> bool {
+        true
+    }
     /// Whether a valid leaf may be executed through an address of the kernel's half, or of the user's.
     fn executable(&self, level: Level, word: u64, _kernel: bool) -> bool {
         self.attributes(level, word).exec

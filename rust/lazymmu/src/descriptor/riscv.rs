@@ -126,6 +126,21 @@ impl Format for Riscv {
         word & V != 0 && word & (R | W) != W
     }
 
+    /// A last-level entry without permissions leads nowhere; leaves above the pud are not modelled.
+    #[inline]
+    fn walkable(&self, level: Level, word: u64) -> bool {
+        self.valid(word)
+            && match level {
+                Level::Pte => word & LEAF != 0,
+                Level::Pmd | Level::Pud => true,
+                Level::P4d | Level::Pgd => word & LEAF == 0,
+            }
+    }
+
+    fn readable(&self, word: u64) -> bool {
+        word & R != 0
+    }
+
     fn bad(&self, level: Level, word: u64) -> bool {
         match level {
             Level::Pte => false,

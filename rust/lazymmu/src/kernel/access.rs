@@ -164,7 +164,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let attributes = self.format().attributes(level, word);
         let kernel = self.machine.geometry.is_kernel(va);
         let right = match access {
-            Access::Read => true,
+            Access::Read => self.format().readable(word),
             Access::Write => attributes.write,
             Access::Exec => self.format().executable(level, word, kernel),
         };
