@@ -111,6 +111,8 @@ class Geometry:
             return False
         if self.va_bits == 32:
             return True
+        if va >= self.layout["kernel_start"] and not self.signed:
+            return True  # split roots: the kernel's takes what its index bits leave
         top = va >> (self.va_bits - 1 if self.signed else self.va_bits)
         return top in (0, self.address_mask >> (self.va_bits - 1 if self.signed else self.va_bits))
 
