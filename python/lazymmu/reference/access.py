@@ -30,7 +30,7 @@ def hardware_walk(k: Kernel, root: Table | None, va: int) -> Found:
     table = root
     while True:
         level = table.level
-        word = table.words[k.geometry.index(level, va)]
+        word = table.words[k.geometry.hardware_index(level, va)]
         kind = k.format.kind(level, word)
         if kind is Kind.LEAF:
             offset = va & (k.geometry.size(level) - 1)

@@ -34,6 +34,7 @@ class Table:
 
     def first_address(self, index: int) -> int:
         """First address that an entry maps."""
+        index %= self.geometry.entries_of(self.level)  # the hardware's words lie behind
         return self.geometry.extend(self.base + (index << self.geometry.shifts[self.level - 1]))
 
     def __repr__(self) -> str:

@@ -366,6 +366,7 @@ def _laws(k: Kernel) -> Laws:
         counted_api=k.options.lazy_api == "counted",
         usable=k.format.usable,
         fences=k.backend.fences,
+        dsb_completes=k.backend.dsb_completes,
         vmalloc_end=k.geometry.layout["vmalloc_end"],
         sizes=tuple(1 << shift for shift in k.geometry.shifts),
     )

@@ -43,6 +43,8 @@ class Backend(ABC):
         """``CONFIG_ARCH_HAS_LAZY_MMU_MODE``."""
         self.sync_mask = 0
         """``ARCH_PAGE_TABLE_SYNC_MASK``."""
+        self.dsb_completes = False
+        """Whether a DSB alone completes stores."""
         self.fences = False
         """Whether it is an invalidation that completes stores, or the mark that a mapping is new (riscv)."""
         self.needs_barrier = False

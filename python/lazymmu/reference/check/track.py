@@ -40,6 +40,8 @@ class Laws:
     """Whether a hardware walker finds something in a word of a level."""
     fences: bool
     """An invalidation completes stores, or the mark that a mapping is new."""
+    dsb_completes: bool
+    """A DSB alone completes stores."""
     sizes: tuple[int, ...]
     """What an entry of each level covers, level 1 first."""
 
@@ -229,7 +231,7 @@ class Track:
         if kind == ev.FLUSH:
             self.queue[cpu] = 0
             self.pending = [store for store in self.pending if store.cpu != cpu or not store.queued]
-        elif kind == ev.BAR:
+        elif kind == ev.BAR or (kind == ev.DSB and self.laws.dsb_completes):
             self.pending = [store for store in self.pending if store.cpu != cpu or store.queued]
             for store in self.pending:
                 store.settled |= store.reached & {cpu}

@@ -90,6 +90,10 @@ class Geometry:
         """Index of the entry that covers an address: ``pte_index`` ... ``pgd_index``."""
         return (va >> self.shifts[level - 1]) & (self.entries[level - 1] - 1)
 
+    def hardware_index(self, level: int, va: int) -> int:
+        """Index of the word that the hardware reads for an address."""
+        return self.index(level, va) + self.words_of(level) - self.entries_of(level)
+
     def addr_end(self, level: int, addr: int, end: int) -> int:
         """``pmd_addr_end`` and its like: the next boundary of the level, or ``end`` if that comes first (facts 1.1).
 

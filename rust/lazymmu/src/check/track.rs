@@ -20,6 +20,8 @@ pub struct Laws {
     pub geometry: Geometry,
     /// Hardware walkers see a store of a valid kernel entry only after a barrier.
     pub needs_barrier: bool,
+    /// A DSB alone completes stores (32-bit arm).
+    pub dsb_completes: bool,
     /// It is an invalidation that completes stores, or the mark that a mapping is new (riscv).
     pub fences: bool,
     /// begin/end postpones something on this backend.
@@ -41,6 +43,7 @@ impl Laws {
             geometry: *k.geometry(),
             needs_barrier: false,
             fences: false,
+            dsb_completes: false,
             scope_batches: false,
             counted: k.options.lazy_api == LazyApi::Counted,
             sync_mask: B::sync_mask(k),
@@ -313,6 +316,7 @@ impl Track {
             Kind::TLBI if self.laws.fences => {
                 self.pending.retain(|p| p.end <= event.va || p.start >= event.new);
             }
+            Kind::DSB if self.laws.dsb_completes => self.complete(event.cpu),
             Kind::DSB => self.visible(event.cpu),
             Kind::ISB => self.synchronised(event.cpu),
             Kind::IRQ_IN => {

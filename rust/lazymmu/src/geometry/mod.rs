@@ -248,6 +248,14 @@ impl Geometry {
         ((va >> self.shift(level)) as usize) & (self.entries(level) - 1)
     }
 
+    /// Index of the word that the hardware reads for an address.
+    #[inline]
+    #[must_use]
+    pub const fn hardware_index(&self, level: Level, va: u64) -> usize {
+        let behind = if self.hardware_ptes && level as u8 == Level::Pte as u8 { self.entries(level) } else { 0 };
+        self.index(level, va) + behind
+    }
+
     /// All ones in an `unsigned long`.
     #[inline]
     #[must_use]

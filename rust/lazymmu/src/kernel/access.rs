@@ -151,7 +151,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     fn leaf(&self, words: &[AtomicU64], va: u64) -> Translation {
         let geometry = &self.machine.geometry;
         let level = Level::Pte;
-        let word = words[geometry.index(level, va)].load(Ordering::Relaxed);
+        let word = words[geometry.hardware_index(level, va)].load(Ordering::Relaxed);
         if !self.format().walkable(level, word) {
             return Translation::Fault { level, word };
         }
