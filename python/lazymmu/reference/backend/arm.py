@@ -185,14 +185,18 @@ class Arm(Backend):
         root = k.memory.place(frame, levels, 0, number)
         boundary = k.geometry.index(levels, modules)
         root.words[boundary:] = k.mms[INIT_MM].root.words[boundary:]
+        own = [root]
         if self.lpae:
             root.words[boundary] = 0
             if booting:
-                table = self.boot_table(PMD, boundary << 30, number)
-                root.words[boundary] = self.format.link(levels, table.pa, kernel=False)
+                pmds = self.boot_table(PMD, boundary << 30, number)
+                root.words[boundary] = self.format.link(levels, pmds.pa, kernel=False)
             elif not k.alloc_below(root.at(modules), number):
                 k.memory.remove(root)
                 return None
-        mm = Mm(number, root)
+            own.append(k.descend(root.at(modules)))
+        mm = Mm(len(k.mms), root)
+        for table in own:
+            table.mm = mm.id
         k.mms.append(mm)
         return mm

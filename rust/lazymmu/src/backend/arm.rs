@@ -182,7 +182,7 @@ impl Backend for ArmBackend {
                 return Ok(None);
             }
         }
-        add_mm(k, &root).map(Some)
+        add_mm(k, &root, false).map(Some)
     }
 
     #[inline]

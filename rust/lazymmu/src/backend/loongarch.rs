@@ -74,7 +74,7 @@ impl Backend for LoongarchBackend {
         for index in user..root.len() {
             root.set(index, kernel.get(index));
         }
-        add_mm(k, &root).map(Some)
+        add_mm(k, &root, false).map(Some)
     }
 
     #[inline]
