@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from lazymmu import _native
 from lazymmu.errors import LazymmuError
 from lazymmu.recording import Kernel
 
@@ -76,6 +77,8 @@ class Allocations:
     pages: dict[int, list[int]] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)
     nested: dict[int, int] = field(default_factory=dict)
+    discarded: list[int] = field(default_factory=list)
+    """Slots of areas that a worker releases some time after the command."""
     area: int = 999
 
 
@@ -164,6 +167,30 @@ class Scene:
         return sorted(va for va in self.frame_at if first <= va < last and not start <= va < start + size)
 
 
+    def areas_outside(self, start: int, size: int) -> list[tuple[int, int]]:
+        """Runs of those addresses: first address and pages, in the order in which they were mapped."""
+        runs: list[tuple[int, int]] = []
+        for va in self.outside(start, size):
+            if runs and va == runs[-1][0] + runs[-1][1] * self.page:
+                runs[-1] = runs[-1][0], runs[-1][1] + 1
+            else:
+                runs.append((va, 1))
+        mapped = [event[1] for event in self.record.get("ev", ()) if event[0] == "__vmap_pages_range_noflush"]
+        order = {int(va, 0): place for place, va in enumerate(mapped) if isinstance(va, str)}
+        return sorted(runs, key=lambda run: order.get(run[0], -1))
+
+
+    def in_blocks(self, frames: Sequence[int]) -> bool:
+        """Whether large pages were got: memory is in blocks of the size that vmalloc tries first."""
+        geometry = _native.geometries()[self.kernel.geometry]
+        blocks = [1 << self.kernel.shifts[2], max(geometry["cont_ptes"], 1) * self.page]
+        block = next((size for size in blocks if len(frames) * self.page >= size), self.page)
+        each = block // self.page
+        return all(pa == frames[n - n % each] + n % each * self.page for n, pa in enumerate(frames)) and not any(
+            pa % block for pa in frames[::each]
+        )
+
+
 def _vmpr(c: Command, s: Scene) -> list[Op]:
     va, size, pa, prot = c.number(0), c.number(1), c.number(2), s.prot(c.text(3))
     return [{"vmap_page_range": {"va": va, "size": size, "pa": pa, "prot": prot}}]
@@ -236,13 +263,17 @@ def _vmalloc(c: Command, s: Scene) -> list[Op]:
     # A large page may reach beyond the end.
     end = next(va for va in itertools.count(at + size, s.page) if va not in s.frame_at)
     ops: list[Op] = []
-    # An array of pages that is larger than a page is an area of its own, mapped first.
-    if others := s.outside(at, end - at):
-        pages = {"count": len(others), "list": s.frames(others[0], len(others))}
-        s.allocations.nested[slot] = slot + NESTED
-        ops.append({"vmalloc": {"slot": slot + NESTED, "size": len(others) * s.page, "at": others[0], "pages": pages}})
+    # An array of pages that is larger than a page is an area of its own, mapped first. Of several the last is in use; those
+    # of attempts with large pages that failed wait for a worker.
+    for number, (start, length) in enumerate(reversed(s.areas_outside(at, end - at)), start=1):
+        pages = {"count": length, "list": s.frames(start, length)}
+        if number == 1:
+            s.allocations.nested[slot] = slot + NESTED
+        else:
+            s.allocations.discarded.append(slot + number * NESTED)
+        ops.insert(0, {"vmalloc": {"slot": slot + number * NESTED, "size": length * s.page, "at": start, "pages": pages}})
     arguments: Op = {"slot": slot, "size": size, "at": at, "pages": {"count": count, "list": frames}}
-    if c.name == "vmallochuge":
+    if c.name == "vmallochuge" and s.in_blocks(frames):
         arguments["huge"] = True
     return [*ops, {"vmalloc": arguments}]
 

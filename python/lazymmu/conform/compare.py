@@ -37,7 +37,7 @@ from lazymmu.results import Result
 IGNORED = ("info", "probes", "lzreset")
 """Commands that change no page table."""
 
-ACCESSED_DIRTY = 0x60
+ACCESSED_DIRTY = {"x86": 0x60, "riscv": 0xC0}
 """Bits of x86 that the page-table walker of a CPU sets."""
 
 PENDING = 2
@@ -167,7 +167,7 @@ class _File:
                 ran = self.session.run([*COMMANDS[command.name](command, scene), *self._earlier(record, command)])
                 yield from self._results(record, _main(ran, command))
         except NotModelled:
-            yield "operation", "none", f"{len(changes)} descriptors changed", reasons.NO_OPERATION
+            yield "operation", "none", f"{len(changes)} descriptors changed", reasons.no_operation(self.kernel)
             self._take(changes)
             return
         except (ProgramError, RunError) as error:
@@ -185,6 +185,8 @@ class _File:
         yield from self._hardware(record, changes, ran)
         self.session.follow(changes, extra)
         self.session.remember(changes)
+        while self.allocations.discarded:
+            self.session.run([{"free": {"va": {"slot": self.allocations.discarded.pop()}}}])
 
     def _before(self, record: Mapping[str, Any], command: Command, scene: Scene, changes: Changes) -> None:
         """Takes over what the record shows besides changes: tables that were there, frames of data, counters."""
@@ -311,7 +313,8 @@ class _File:
             same &= (old[at] == changes.old) & (new[at] == changes.new)
         if self.kernel.backend != "arm64":
             # Hardware sets accessed and dirty bits on its own; that is no operation.
-            by_hardware = ~match & ((changes.old ^ changes.new) & ~np.uint64(ACCESSED_DIRTY) == 0)
+            accessed_dirty = np.uint64(ACCESSED_DIRTY["riscv" if self.kernel.backend == "riscv" else "x86"])
+            by_hardware = ~match & ((changes.old ^ changes.new) & ~accessed_dirty == 0)
             self.result.count("accessed and dirty bits set by hardware", int(by_hardware.sum()))
             same |= by_hardware
         for row in np.flatnonzero(~same).tolist():
@@ -396,7 +399,10 @@ class _File:
             wanted = hardware.recorded(items, self.session.entry_bytes)
         except hardware.BadSequence as error:
             raise RecordingError(self.sequence_file, f"line {line}", str(error)) from None
-        found = hardware.modelled(ran.events, arm64=self.kernel.backend == "arm64")
+        events = ran.events
+        if str(record["cmd"]).startswith(_RELEASES) and hardware.TLBI not in wanted and hardware.INVLPG not in wanted:
+            events = _without_purge(events)
+        found = hardware.modelled(events, self.kernel.backend)
         root, width = (
             self.session.model_root,
             self.session.levels[self.session.root_level][1] * self.session.entry_bytes,
@@ -443,6 +449,9 @@ def _main(ran: Ran, command: Command) -> Result:
         return ran.results[0]
     failed = next((r for r in ran.results if r.ending == "returned" and r.ret), None)
     return failed or ran.results[-1]
+
+
+_RELEASES = ("iounmap", "vfree", "vunmapp", "vmunram", "unarea")
 
 
 def _uses_range_tlbi(items: Iterable[Any]) -> bool:

@@ -26,7 +26,11 @@ _INSTRUCTIONS = (
     ("isb", ISB),
     ("tlbi", TLBI),
     ("invlpg", INVLPG),
+    ("fence w,w", DMB),
+    ("sfence.vma", TLBI),
 )
+_OTHERS = ("msr", "hint", "csrrw", "fence rw,w")
+"""Not of the hooks: step markers, roots, and the fence with which riscv releases a lock."""
 
 ELSEWHERE = ("__switch_to", "cpu_do_idle", "kernel_init_pages", "switch_mm_irqs_off", "flush_tlb_func")
 """Functions whose instructions have nothing to do with the command."""
@@ -39,12 +43,10 @@ class BadSequence(ValueError):
 def _token(item: Sequence[Any], entry_bytes: int) -> int | None:
     if item[0] == "W":
         return None if item[4] in ELSEWHERE else int(item[2], 0) + int(item[3]) * entry_bytes
-    if item[1] in ELSEWHERE or "%cr3" in item[0] or item[0].startswith("msr"):
+    if item[1] in ELSEWHERE or "%cr3" in item[0] or item[0].startswith(_OTHERS):
         return None
     if "%cr4" in item[0]:
         return CR4
-    if item[0].startswith("hint"):
-        return None
     found = next((token for name, token in _INSTRUCTIONS if item[0].startswith(name)), None)
     if found is None:
         raise BadSequence(f"unknown instruction {item[0]!r}")
@@ -71,13 +73,16 @@ def recorded(items: Iterable[Any], entry_bytes: int) -> Tokens:
     return np.concatenate(parts) if parts else np.empty(0, np.uint64)
 
 
-def _modelled(events: Records, *, arm64: bool) -> Iterator[tuple[npt.NDArray[np.bool_], list[Any], Any]]:
+def _modelled(events: Records, backend: str) -> Iterator[tuple[npt.NDArray[np.bool_], list[Any], Any]]:
     """Which events become tokens: their rows, the tokens (None: the entry's address), and how often the first comes."""
     codes = {name: code for code, name in names.kinds().items()}
     kind = events["kind"]
     once = np.ones(len(events), np.int64)
     yield kind == codes["STORE"], [None], once
-    if arm64:
+    if backend == "riscv":
+        yield kind == codes["WMB"], [DMB], once
+        yield kind == codes["TLBI"], [TLBI], events["old"].astype(np.int64)
+    elif backend == "arm64":
         yield kind == codes["WMB"], [DMB], once
         yield kind == codes["BAR"], [DSB_ISHST, ISB], once
         yield (kind == codes["DSB"]) & (events["aux"] == 1), [DSB_ISHST], once
@@ -94,10 +99,10 @@ def _modelled(events: Records, *, arm64: bool) -> Iterator[tuple[npt.NDArray[np.
         yield tlbi & ~np.isin(events["aux"], single), [CR4, CR4], once
 
 
-def modelled(events: Records, *, arm64: bool) -> Tokens:
+def modelled(events: Records, backend: str) -> Tokens:
     """The same of the model."""
     counts = np.zeros(len(events), np.int64)
-    rules = list(_modelled(events, arm64=arm64))
+    rules = list(_modelled(events, backend))
     for rows, tokens, times in rules:
         counts[rows] = (times * len(tokens))[rows]
     ends = np.cumsum(counts)

@@ -151,6 +151,10 @@ class Kernel:
             if self.config and self.release < (6, 18):
                 out["arm64_block_vmap"] = not has("CONFIG_PTDUMP_DEBUGFS")
             return out
+        if self.backend == "riscv":
+            out["riscv_svpbmt"] = self.number("prot_io") != self.number("PAGE_KERNEL")
+        if self.backend not in ("x86-64", "x86-32", "xen-pv"):
+            return out
         out["x86_global"] = bool(self.number("PAGE_KERNEL") & 0x100)
         out["x86_pse"] = bool(self.number("pse"))
         out["x86_gbpages"] = bool(self.number("gbpages"))
