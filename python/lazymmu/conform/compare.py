@@ -38,7 +38,7 @@ IGNORED = ("info", "probes", "lzreset")
 """Commands that change no page table."""
 
 ACCESSED_DIRTY = {"x86": 0x60, "riscv": 0xC0}
-"""Bits of x86 that the page-table walker of a CPU sets."""
+"""Bits that the page-table walker of a CPU sets."""
 
 PENDING = 2
 """The bit of a task's thread flags that says that a barrier waits."""
@@ -157,6 +157,9 @@ class _File:
             yield "state before", complaint, ""
         scene = Scene(self.kernel, record, self.allocations, lambda: self._leaves(changes), self._leaf)
         self._before(record, command, scene, changes)
+        # The worker has long been there.
+        while command.name == "purge" and self.allocations.discarded:
+            self.session.run([{"free": {"va": {"slot": self.allocations.discarded.pop()}}}])
         try:
             if command.name == "lz":
                 ran, found = self._script(record, command, scene)
@@ -185,8 +188,6 @@ class _File:
         yield from self._hardware(record, changes, ran)
         self.session.follow(changes, extra)
         self.session.remember(changes)
-        while self.allocations.discarded:
-            self.session.run([{"free": {"va": {"slot": self.allocations.discarded.pop()}}}])
 
     def _before(self, record: Mapping[str, Any], command: Command, scene: Scene, changes: Changes) -> None:
         """Takes over what the record shows besides changes: tables that were there, frames of data, counters."""
