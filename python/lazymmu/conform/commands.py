@@ -166,7 +166,6 @@ class Scene:
         first, last = self.kernel.number("vmalloc_start"), self.kernel.number("vmalloc_end")
         return sorted(va for va in self.frame_at if first <= va < last and not start <= va < start + size)
 
-
     def areas_outside(self, start: int, size: int) -> list[tuple[int, int]]:
         """Runs of those addresses: first address and pages, in the order in which they were mapped."""
         runs: list[tuple[int, int]] = []
@@ -178,7 +177,6 @@ class Scene:
         mapped = [event[1] for event in self.record.get("ev", ()) if event[0] == "__vmap_pages_range_noflush"]
         order = {int(va, 0): place for place, va in enumerate(mapped) if isinstance(va, str)}
         return sorted(runs, key=lambda run: order.get(run[0], -1))
-
 
     def in_blocks(self, frames: Sequence[int]) -> bool:
         """Whether large pages were got: memory is in blocks of the size that vmalloc tries first."""
@@ -271,7 +269,9 @@ def _vmalloc(c: Command, s: Scene) -> list[Op]:
             s.allocations.nested[slot] = slot + NESTED
         else:
             s.allocations.discarded.append(slot + number * NESTED)
-        ops.insert(0, {"vmalloc": {"slot": slot + number * NESTED, "size": length * s.page, "at": start, "pages": pages}})
+        ops.insert(
+            0, {"vmalloc": {"slot": slot + number * NESTED, "size": length * s.page, "at": start, "pages": pages}}
+        )
     arguments: Op = {"slot": slot, "size": size, "at": at, "pages": {"count": count, "list": frames}}
     if c.name == "vmallochuge" and s.in_blocks(frames):
         arguments["huge"] = True

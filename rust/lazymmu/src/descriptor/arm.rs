@@ -172,8 +172,8 @@ impl Format for Arm {
     }
 
     #[inline]
-    fn none(&self, level: Level, word: u64) -> bool {
-        if level == Level::Pte || self.lpae { word == 0 } else { word & 0xffff_ffff == 0 }
+    fn none_bits(&self, level: Level) -> u64 {
+        if level == Level::Pte || self.lpae { u64::MAX } else { 0xffff_ffff }
     }
 
     #[inline]

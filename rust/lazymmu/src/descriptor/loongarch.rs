@@ -111,11 +111,8 @@ impl Format for Loongarch {
     }
 
     #[inline]
-    fn none(&self, level: Level, word: u64) -> bool {
-        match level {
-            Level::Pte => word & !GLOBAL == 0,
-            _ => word == self.empty(level),
-        }
+    fn none_bits(&self, level: Level) -> u64 {
+        if level == Level::Pte { !GLOBAL } else { u64::MAX }
     }
 
     #[inline]
