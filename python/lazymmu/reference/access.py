@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lazymmu.reference import events as ev
-from lazymmu.reference.codes import INIT_MM, Bug, Handler, Outcome
+from lazymmu.reference.codes import INIT_MM, PTE, Bug, Handler, Outcome
 from lazymmu.reference.descriptor.base import Kind
 from lazymmu.reference.memory import Table
 
@@ -81,7 +81,8 @@ def access(k: Kernel, va: int, kind: int) -> Accessed:
         outcome = Outcome.REPAIRED if repaired else Outcome.OK
     reached = outcome in (Outcome.OK, Outcome.REPAIRED)
     pa = found.pa if reached and found.pa is not None else 0
-    k.emit(ev.ACCESS, level=found.level, aux=kind | outcome << 8, va=va, addr=pa, old=found.word, mm=mm)
+    word = k.backend.used(mm, va, found.word, kind) if reached and found.level == PTE else found.word
+    k.emit(ev.ACCESS, level=found.level, aux=kind | outcome << 8, va=va, addr=pa, old=word, mm=mm)
     return Accessed(outcome, pa)
 
 

@@ -48,6 +48,7 @@ class Store:
     DRAIN: Final = 9
     CLEAR_BAD: Final = 10
     FIXMAP: Final = 11
+    HASH: Final = 12
     YOUNG: Final = 20
     FLAGS: Final = 21
     CONVERT: Final = 22
@@ -67,7 +68,8 @@ STORES: Final = (
     "drain",
     "clear-bad",
     "fixmap",
-    *[""] * 8,
+    "hash-fault",
+    *[""] * 7,
     "clear-young",
     "access-flags",
     "contpte-convert",
@@ -93,6 +95,16 @@ class Tlbi:
     TLBIALL: Final = 13
     INVTLB: Final = 14
     INVTLB_ALL: Final = 15
+    TLBIE_PID: Final = 16
+    HPTE: Final = 17
+    HPTE_RANGE: Final = 18
+    TSB_TLB: Final = 19
+    DEMAP_RANGE: Final = 20
+    DEMAP_ALL: Final = 21
+    IPTE: Final = 22
+    IPTE_RANGE: Final = 23
+    IDTE: Final = 24
+    CRDTE: Final = 25
     VALE1IS: Final = 30
     VAE1IS: Final = 31
     ASIDE1IS: Final = 32
@@ -109,6 +121,7 @@ class Drain:
     HOOK: Final = 3
     ISSUE: Final = 4
     SWITCH: Final = 5
+    OTHER: Final = 6
 
 
 class Hypercall:
@@ -215,6 +228,7 @@ class Handler:
     VMALLOC_FAULT: Final = 1
     TRANSLATION_FAULT: Final = 2
     NEW_VALID_MAP: Final = 3
+    HASH_PAGE: Final = 4
 
 
 class Resched:

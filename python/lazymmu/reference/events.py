@@ -25,6 +25,7 @@ ALLOC_FAIL: Final = 14
 FREE: Final = 15
 DEFER: Final = 16
 NEW_VALID_MAP: Final = 17
+DEFER_TLBI: Final = 18
 WMB: Final = 20
 BAR: Final = 21
 DSB: Final = 22
@@ -115,6 +116,9 @@ _ALL_TLBI: Final = (
     Tlbi.SFENCE_ALL,
     Tlbi.TLBIALL,
     Tlbi.INVTLB_ALL,
+    Tlbi.TLBIE_PID,
+    Tlbi.DEMAP_ALL,
+    Tlbi.IDTE,
 )
 
 

@@ -157,6 +157,10 @@ class Backend(ABC):
     def repair(self, va: int) -> None:  # noqa: B027
         """The handler at work: a missing entry is copied, or what is stale is fenced."""
 
+    def used(self, mm: int, va: int, word: int, access: int) -> int:  # noqa: ARG002
+        """What a permitted access does to the leaf entry that it finds: the word that is there then."""
+        return word
+
     def flush_cache_vmap(self, start: int, end: int) -> None:  # noqa: B027
         """What ``flush_cache_vmap`` does."""
 

@@ -7,7 +7,7 @@ use std::hash::Hasher;
 
 use crate::check::Laws;
 use crate::descriptor::{Format, Prot};
-use crate::event::codes::{Handler, Store};
+use crate::event::codes::{Access, Handler, Store};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::kernel::{Barrier, Entry, Kernel, Watch};
@@ -320,6 +320,12 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
 
     /// Adds what the backend keeps itself to a digest of the machine.
     fn digest(&self, _h: &mut dyn Hasher) {}
+
+    /// What a permitted access does to the leaf entry that it finds: the word that is there then.
+    #[inline]
+    fn used<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64, word: u64, _access: Access) -> Run<u64> {
+        Ok(word)
+    }
 
     /// By what findings are judged here.
     fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {

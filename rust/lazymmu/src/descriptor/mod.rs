@@ -112,6 +112,8 @@ pub enum Half {
     Upper,
     /// A tree of its own for the user's half: zeros.
     Lower,
+    /// A tree of its own for the kernel's region, which begins here (powerpc).
+    At(u64),
     /// One tree for both: the highest bit is repeated.
     Signed,
 }

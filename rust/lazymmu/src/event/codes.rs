@@ -55,6 +55,7 @@ codes! {
         Drain = 9 "drain",
         ClearBad = 10 "clear-bad",
         Fixmap = 11 "fixmap",
+        Hash = 12 "hash-fault",
         Young = 20 "clear-young",
         Flags = 21 "access-flags",
         Convert = 22 "contpte-convert",
@@ -86,6 +87,16 @@ codes! {
         Tlbiall = 13 "tlbiall",
         Invtlb = 14 "invtlb",
         InvtlbAll = 15 "invtlb-all",
+        TlbiePid = 16 "tlbie-pid",
+        Hpte = 17 "hpte",
+        HpteRange = 18 "hpte-range",
+        TsbTlb = 19 "tsb-and-tlb",
+        DemapRange = 20 "demap-range",
+        DemapAll = 21 "demap-all",
+        Ipte = 22 "ipte",
+        IpteRange = 23 "ipte-range",
+        Idte = 24 "idte",
+        Crdte = 25 "crdte",
     }
 }
 
@@ -102,6 +113,9 @@ impl Tlbi {
                 | Tlbi::SfenceAll
                 | Tlbi::Tlbiall
                 | Tlbi::InvtlbAll
+                | Tlbi::TlbiePid
+                | Tlbi::DemapAll
+                | Tlbi::Idte
                 | Tlbi::Aside1is
         )
     }
@@ -115,6 +129,7 @@ codes! {
         Hook = 3 "flush-hook",
         Issue = 4 "issue",
         Switch = 5 "switch",
+        Other = 6 "other mm or size",
     }
 }
 
@@ -195,6 +210,7 @@ codes! {
         VmallocFault = 1 "vmalloc_fault",
         TranslationFault = 2 "do_translation_fault",
         NewValidMap = 3 "new_valid_map_check",
+        HashPage = 4 "hash_page",
     }
 }
 

@@ -60,9 +60,10 @@ kinds! {
     FREE = 15, "of the table, 0: no table", "first address it mapped", "of the page", "", "", "data pages", "a table page, or the pages of a folio, were freed";
     DEFER = 16, "", "", "", "flags before", "flags after", "1: in interrupt context", "a barrier is left to the end of the section or scope";
     NEW_VALID_MAP = 17, "", "start", "", "", "end", "", "riscv marks for every CPU that a kernel mapping is new";
+    DEFER_TLBI = 18, "", "start", "", "invalidations in the batch", "end", "", "an entry is gone, and its invalidation waits in this CPU's batch";
     WMB = 20, "", "", "", "", "", "", "smp_wmb: DMB ISHST on arm64, a compiler barrier on x86";
     BAR = 21, "", "", "", "", "", "0: DSB ISHST and ISB, 1: DBAR 0b11000", "a store to a kernel entry is completed";
-    DSB = 22, "", "", "", "", "", "1: ISHST, 2: ISH, 3: NSHST, 4: NSH", "DSB alone";
+    DSB = 22, "", "", "", "", "", "1: ISHST, 2: ISH, 3: NSHST, 4: NSH, 5: ptesync", "DSB alone";
     ISB = 23, "", "", "", "", "", "", "ISB alone";
     TLBI = 24, "last level", "start", "", "instructions", "end", "TLBI code", "TLB invalidation on this CPU, or broadcast";
     IPI = 25, "", "", "", "", "", "CPUs reached", "the other CPUs run the invalidation too";

@@ -195,6 +195,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let (outcome, pa, level, word) = match found {
             Translation::Leaf { level, word, pa } if self.permits(level, word, va, access) => {
                 let outcome = if handler == Handler::Nobody { Outcome::Ok } else { Outcome::Repaired };
+                let word = if level == Level::Pte { B::used(self, mm, va, word, access)? } else { word };
                 (outcome, pa, level, word)
             }
             Translation::Leaf { level, word, .. } => (Outcome::Permission, 0, level, word),

@@ -91,6 +91,7 @@ impl<'i> ImageWalk<'i> {
         match self.half {
             Half::Upper => va | (u64::MAX << (63 - spare) << 1),
             Half::Lower => va,
+            Half::At(base) => va | base,
             Half::Signed if self.root.va_bits <= 32 => va,
             Half::Signed => (((va << spare) as i64) >> spare) as u64,
         }
