@@ -65,8 +65,11 @@ class Changes:
         return self.table + self.index * np.uint64(entry_bytes)
 
 
-def recorded(runs: Iterable[Sequence[Any]], sizes: Mapping[int, int]) -> Changes:
-    """The changes of a record, its runs expanded. ``sizes`` are the bytes that an entry of each level maps."""
+def recorded(runs: Iterable[Sequence[Any]], sizes: Mapping[int, int], *, swapped: bool = False) -> Changes:
+    """The changes of a record, its runs expanded. ``sizes`` are the bytes that an entry of each level maps.
+
+    ``swapped``: words stand as memory has them, in the other byte order; so do their steps.
+    """
     heads: list[tuple[int, ...]] = []
     for run in runs:
         try:
@@ -90,4 +93,6 @@ def recorded(runs: Iterable[Sequence[Any]], sizes: Mapping[int, int]) -> Changes
     firsts = np.repeat(np.cumsum(counts) - counts, counts)
     k = (np.arange(counts.sum()) - firsts).astype(np.uint64)
     words = olds + k * old_step, news + k * new_step
+    if swapped:
+        words = words[0].byteswap(), words[1].byteswap()
     return Changes(levels.astype(np.uint8), tables, indices + k, vas + k * size, *words)

@@ -193,7 +193,8 @@ class Session:
         bad = changes.rows(wrong)
         self.adopted += len(bad)
         for change, word in zip(bad, words[wrong].tolist(), strict=True):
-            if strict and self.known(change.table, change.place):
+            by_itself = change.level == 1 and not (word ^ change.old) & ~self.kernel.background
+            if strict and not by_itself and self.known(change.table, change.place):
                 place = f"level {change.level} {change.va:#x}"
                 complaints.append(f"{place}: the model has {word:#x} before, the kernel {change.old:#x}")
             if change.level > 1 and self.machine.classify(change.level, change.old) == "table":

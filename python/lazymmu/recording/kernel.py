@@ -37,6 +37,23 @@ FAR_FRAMES = {64: 0xF_0000_0000, 32: 0x2000_0000}
 """Where the model puts tables of its own, away from the frames that recorded kernels used."""
 
 
+BACKGROUND = {
+    "x86-64": 0x60,
+    "x86-32": 0x60,
+    "xen-pv": 0x60,
+    "riscv": 0xC0,
+    "powerpc-radix": 0x180,
+    # With where the hash table has the page: of 4K pages, and of 64K pages.
+    "powerpc-hash": 0x11E0_0000_0000_01C0 | 1 << 55 | 1 << 12,
+}
+"""Bits of leaf entries that change without an operation: a table walker sets accessed and dirty, a hash fault says more."""
+
+
+def _shape(geometry: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Shift and entries of each level."""
+    return [(shift, entries) for _, _, shift, entries in geometry["levels"]]
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A recorded kernel."""
@@ -86,7 +103,23 @@ class Kernel:
             known = ", ".join(dict.fromkeys(m for _, machines in _native.machines() for m in machines))
             path = self.recording.need("info.json")
             raise RecordingError(path, "machine", f"backend {machine} not modelled: expected one of {known}")
-        return backends[-1 if self.xen else 0]
+        # Several may model one machine: of those that have tables of this shape, the hypervisor's comes last.
+        shapes = _native.geometries()
+        names = {name: names for name, _, names in _native.backends()}
+        fitting = [b for b in backends if any(_shape(shapes[name]) == self.shape for name in names[b])]
+        return (fitting or backends)[-1 if self.xen else 0]
+
+    @cached_property
+    def background(self) -> int:
+        """Bits of leaf entries that change without an operation."""
+        bits = BACKGROUND.get(self.backend, 0)
+        # Bit 12 is the lowest of an address where pages are that small.
+        return bits & ~((1 << 53) - (1 << self.number("page_shift"))) & (1 << 64) - 1
+
+    @cached_property
+    def swapped(self) -> bool:
+        """Memory has table words in the other byte order than the kernel its numbers: powerpc tables are big-endian."""
+        return self.info.get("machine") == "ppc64le"
 
     @cached_property
     def modelled(self) -> bool:
@@ -120,7 +153,7 @@ class Kernel:
         known = _native.geometries()
         names = next(names for name, _, names in _native.backends() if name == self.backend)
         for name in names:
-            if [(shift, entries) for _, _, shift, entries in known[name]["levels"]] == shape:
+            if _shape(known[name]) == shape:
                 return name
         path = self.recording.need("info.json")
         raise RecordingError(

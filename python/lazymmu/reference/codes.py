@@ -101,10 +101,6 @@ class Tlbi:
     TSB_TLB: Final = 19
     DEMAP_RANGE: Final = 20
     DEMAP_ALL: Final = 21
-    IPTE: Final = 22
-    IPTE_RANGE: Final = 23
-    IDTE: Final = 24
-    CRDTE: Final = 25
     VALE1IS: Final = 30
     VAE1IS: Final = 31
     ASIDE1IS: Final = 32

@@ -93,10 +93,6 @@ codes! {
         TsbTlb = 19 "tsb-and-tlb",
         DemapRange = 20 "demap-range",
         DemapAll = 21 "demap-all",
-        Ipte = 22 "ipte",
-        IpteRange = 23 "ipte-range",
-        Idte = 24 "idte",
-        Crdte = 25 "crdte",
     }
 }
 
@@ -115,7 +111,6 @@ impl Tlbi {
                 | Tlbi::InvtlbAll
                 | Tlbi::TlbiePid
                 | Tlbi::DemapAll
-                | Tlbi::Idte
                 | Tlbi::Aside1is
         )
     }

@@ -1,0 +1,167 @@
+"""sparc64: software fills the TLB; what users' mappings leave in it is what lazy mode collects.
+
+``arch/sparc/mm/tlb.c``, ``init_64.c``, ``ultra.S``, ``include/asm/pgtable_64.h`` (6.12); facts 1.6, 4.3 and
+7.3 facts 39.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from lazymmu.reference import events as ev
+from lazymmu.reference import lazy
+from lazymmu.reference.backend.base import Backend
+from lazymmu.reference.codes import INIT_MM, PTE, Drain, Store, Tlbi
+from lazymmu.reference.descriptor.sparc64 import EXEC, VALID, Sparc64Format
+from lazymmu.reference.geometry import Geometry
+from lazymmu.reference.machine import Mm
+from lazymmu.reference.memory import Entry
+from lazymmu.reference.options import Options
+
+if TYPE_CHECKING:
+    from lazymmu.reference.kernel import Kernel
+
+TLB_BATCH_NR: Final = 192
+WHOLE: Final = 1 << 18
+"""Bytes from which on a kernel range is flushed with everything else."""
+
+
+class Batch:
+    """A CPU's ``tlb_batch``."""
+
+    __slots__ = ("active", "mm", "vaddrs")
+
+    def __init__(self) -> None:
+        self.active = False
+        self.mm = INIT_MM
+        self.vaddrs: list[int] = []
+
+
+class Sparc64(Backend):
+    """Two trees; init_mm's entries are flushed by range only."""
+
+    name = "sparc64"
+    order = 90
+    geometries = ("sparc64-8k",)
+
+    @classmethod
+    def entry_format(cls, geometry: Geometry, options: Options) -> Sparc64Format:  # noqa: ARG003, D102
+        return Sparc64Format(geometry)
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self.has_lazy = True
+        self.counted = kernel.options.lazy_api == "counted"
+        self.batches: dict[int, Batch] = {}
+
+    def here(self) -> Batch:
+        """The executing CPU's."""
+        return self.batches.setdefault(self.k.cpu, Batch())
+
+    # Entries --------------------------------------------------------------------------------------
+
+    def set_pte(self, entry: Entry, word: int, code: int) -> None:
+        """``__set_pte_at``: ``maybe_tlb_batch_add`` looks at what was there."""
+        old = entry.word
+        self.k.store(entry, word, code)
+        if entry.mm != INIT_MM and old & VALID:
+            self._add(entry.mm, entry.va, exec_=bool(old & EXEC))
+
+    def pte_clear(self, entry: Entry) -> None:  # noqa: D102
+        self.set_pte(entry, 0, Store.CLEAR)
+
+    def ptep_get_and_clear(self, entry: Entry) -> int:
+        """The generic one, by ``pte_clear``."""
+        old = entry.word
+        self.set_pte(entry, 0, Store.GET_AND_CLEAR)
+        return old
+
+    # The batch ------------------------------------------------------------------------------------
+
+    def _invalidate(self, code: int, count: int, start: int, end: int, mm: int) -> None:
+        others = len(self.k.cpus) - 1
+        if others:
+            self.k.emit(ev.IPI, aux=others)
+        self.k.emit(ev.TLBI, aux=code, old=count, va=start, new=end, mm=mm)
+
+    def _add(self, mm: int, va: int, *, exec_: bool) -> None:
+        """``tlb_batch_add_one``: another address space's batch goes first, also outside lazy mode."""
+        page = self.k.geometry.page_size
+        va &= -page
+        if self.here().mm != mm:
+            self._pending(Drain.OTHER)
+        if not (lazy.is_active(self.k) if self.counted else self.here().active):
+            self._invalidate(Tlbi.TSB_TLB, 1, va, va + page, mm)
+            return
+        batch = self.here()
+        if not batch.vaddrs:
+            batch.mm = mm
+        batch.vaddrs.append(va)
+        self.k.emit(ev.DEFER_TLBI, aux=int(exec_), old=len(batch.vaddrs), va=va, new=va + page, mm=mm)
+        if len(batch.vaddrs) >= TLB_BATCH_NR:
+            self._pending(Drain.FULL)
+
+    def _pending(self, reason: int) -> None:
+        """``flush_tlb_pending``."""
+        batch = self.here()
+        vaddrs, mm, batch.vaddrs = batch.vaddrs, batch.mm, []
+        if vaddrs:
+            self.k.emit(ev.FLUSH, old=len(vaddrs), new=1, aux=reason, mm=mm)
+            end = max(vaddrs) + self.k.geometry.page_size
+            self._invalidate(Tlbi.TSB_TLB, len(vaddrs), min(vaddrs), end, mm)
+
+    def flush_tlb_kernel_range(self, start: int, end: int) -> None:
+        """``flush_tlb_kernel_range``."""
+        if end - start >= WHOLE:
+            self._invalidate(Tlbi.DEMAP_ALL, 1, start, end, INIT_MM)
+        else:
+            pages = max(-(-(end - start) // self.k.geometry.page_size), 1)
+            self._invalidate(Tlbi.DEMAP_RANGE, pages, start, end, INIT_MM)
+
+    # Lazy mode ------------------------------------------------------------------------------------
+
+    def lazy_state(self) -> int:
+        """Whether the CPU's batch is active."""
+        return 0 if self.counted else int(self.here().active)
+
+    def enter(self) -> int:
+        """``arch_enter_lazy_mmu_mode``: without preemption."""
+        self.k.task().locks += 1
+        self.here().active = not self.counted
+        return 0
+
+    def leave(self) -> int:
+        """``arch_leave_lazy_mmu_mode``."""
+        self._pending(Drain.LEAVE)
+        self.here().active = False
+        task = self.k.task()
+        task.locks = max(task.locks - 1, 0)
+        return 0
+
+    def lazy_flush(self) -> int:
+        """``arch_flush_lazy_mmu_mode``: up to v6.19 nothing."""
+        if self.counted:
+            self._pending(Drain.HOOK)
+        return 0
+
+    # Roots ----------------------------------------------------------------------------------------
+
+    def ioremap_max_order(self) -> int:  # noqa: D102
+        return 7 + self.k.geometry.shift(PTE)
+
+    def split_roots(self) -> bool:  # noqa: D102
+        return True
+
+    def boot(self) -> None:  # noqa: D102
+        self.k.mms.append(Mm(INIT_MM, self.boot_table(self.k.geometry.levels, 0)))
+
+    def pgd_alloc(self, number: int, *, booting: bool) -> Mm | None:
+        """``pgd_alloc``: empty."""
+        k = self.k
+        levels = k.geometry.levels
+        frame = k.memory.take(level=levels) if booting else k.take_frame(levels, 0, number)
+        if frame is None:
+            return None
+        mm = Mm(number, k.memory.place(frame, levels, 0, number))
+        k.mms.append(mm)
+        return mm

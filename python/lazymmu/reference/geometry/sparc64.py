@@ -1,0 +1,25 @@
+"""sparc64 (facts 1.2; ``arch/sparc/include/asm/pgtable_64.h``, ``mm/init_64.c``, 6.12), on a T4 or a later sun4v CPU."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lazymmu.reference.geometry.shape import Geometry, layout
+
+ORDER: Final = 60
+
+_VMALLOC_START = 0x1_0000_0000
+_HOLE = 1 << 51
+
+GEOMETRIES: Final = (
+    Geometry(
+        "sparc64-8k",
+        (13, 23, 33, 43),
+        (1024,) * 4,
+        8,
+        53,
+        53,
+        # Users overlap the kernel in reality; addresses tell them apart here.
+        layout(_VMALLOC_START, _VMALLOC_START, _VMALLOC_START, _HOLE * 3 // 4, 0, 0x800_0000, 0, 0),
+    ),
+)

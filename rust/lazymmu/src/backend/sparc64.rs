@@ -1,0 +1,246 @@
+//! sparc64: software fills TSB and TLB from the tables, so a new mapping needs nothing. A user mapping that goes is removed from
+//! both at once, in lazy mode by batches of 192; kernel mappings are flushed by range.
+//!
+//! `arch/sparc/{mm/{tlb,tsb,init_64}.c,mm/ultra.S,include/asm/{pgtable_64,tlbflush_64}.h}` of 6.12. In 7.x the
+//! task's counters are the mode, and a flush in the middle of a section works.
+//!
+//! Not modelled: the TSB as such, and TLB contents; sun4u entries; the D-cache flush of aliasing CPUs; user addresses at and
+//! above 4 GiB (users' and the kernel's spaces overlap on sparc64, the model tells them apart by address); which CPUs have
+//! run an address space (all are asked here); the firmware's mappings, which a kernel range leaves out; `ioremap`, which
+//! needs no mapping there.
+
+use super::{Backend, Info, Registration, add_mm, alloc_root, new_root};
+use crate::descriptor::Prot;
+use crate::descriptor::sparc64::{EXEC, Sparc64, VALID};
+use crate::event::codes::{FlushReason, Store, Tlbi};
+use crate::event::{Event, Kind};
+use crate::geometry::{Geometry, Level};
+use crate::kernel::{Entry, Kernel, Watch};
+use crate::machine::{INIT_MM, MmId};
+use crate::scheme::{LazyApi, Options};
+use crate::stop::{Run, Step};
+
+pub static REGISTRATION: Registration = Registration::of::<Sparc>();
+
+/// `TLB_BATCH_NR`.
+const BATCH: u64 = 192;
+/// `__hypervisor_flush_tlb_kernel_range`: ranges of so many bytes and more are flushed whole.
+const FLUSH_ALL_SHIFT: u32 = 18;
+
+/// `struct tlb_batch` of a CPU.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    active: bool,
+    nr: u64,
+    mm: MmId,
+    low: u64,
+    end: u64,
+}
+
+impl Batch {
+    const EMPTY: Batch = Batch { active: false, nr: 0, mm: INIT_MM, low: 0, end: 0 };
+}
+
+/// The sparc64 backend.
+#[derive(Clone, Debug)]
+pub struct Sparc {
+    batches: Vec<Batch>,
+}
+
+fn batch<W: Watch>(k: &mut Kernel<Sparc, W>) -> &mut Batch {
+    let cpu = usize::from(k.cpu().0);
+    &mut k.backend.batches[cpu]
+}
+
+fn counted<W: Watch>(k: &Kernel<Sparc, W>) -> bool {
+    k.options.lazy_api == LazyApi::Counted
+}
+
+/// The other CPUs do the same.
+fn cross_call<W: Watch>(k: &mut Kernel<Sparc, W>) -> Step {
+    let others = k.machine.cpus.len() - 1;
+    if others > 0 { k.emit(Event::of(Kind::IPI).aux(others as u32)) } else { Ok(()) }
+}
+
+fn invalidate<W: Watch>(k: &mut Kernel<Sparc, W>, mm: MmId, start: u64, end: u64, count: u64, code: Tlbi) -> Step {
+    cross_call(k)?;
+    k.emit(Event { old: count, mm: mm.0, ..Event::of(Kind::TLBI).range(start, end).aux(code as u32) })
+}
+
+/// `flush_tlb_pending`.
+fn flush_pending<W: Watch>(k: &mut Kernel<Sparc, W>, reason: FlushReason) -> Step {
+    let Batch { nr, mm, low, end, .. } = *batch(k);
+    if nr == 0 {
+        return Ok(());
+    }
+    batch(k).nr = 0;
+    k.emit(Event { mm: mm.0, ..Event::of(Kind::FLUSH).change(nr, 1).aux(reason as u32) })?;
+    invalidate(k, mm, low, end, nr, Tlbi::TsbTlb)
+}
+
+/// `tlb_batch_add_one`. An executable page is marked in bit 0 of its address.
+fn batch_add<W: Watch>(k: &mut Kernel<Sparc, W>, mm: MmId, va: u64, exec: bool) -> Step {
+    let page = k.geometry().page_size();
+    let start = va & !(page - 1);
+    let end = start.wrapping_add(page);
+    if batch(k).mm != mm {
+        flush_pending(k, FlushReason::Other)?;
+    }
+    let active = if counted(k) { k.lazy_active() } else { batch(k).active };
+    if !active {
+        return invalidate(k, mm, start, end, 1, Tlbi::TsbTlb);
+    }
+    let batch = batch(k);
+    if batch.nr == 0 {
+        *batch = Batch { mm, low: start, end, ..*batch };
+    }
+    batch.nr += 1;
+    batch.low = batch.low.min(start);
+    batch.end = batch.end.max(end);
+    let nr = batch.nr;
+    let event = Event::of(Kind::DEFER_TLBI).range(start, end).aux(u32::from(exec));
+    k.emit(Event { old: nr, mm: mm.0, ..event })?;
+    if self::batch(k).nr >= BATCH { flush_pending(k, FlushReason::Full) } else { Ok(()) }
+}
+
+impl Backend for Sparc {
+    type Format = Sparc64;
+    const INFO: Info = Info {
+        name: "sparc64",
+        about: "TSB and TLB entries of users' pages are removed at once, in lazy sections in batches of 192",
+        order: 90,
+        geometries: &["sparc64-8k"],
+        machines: &["sparc64"],
+        shown: &["tlbi", "flushes", "ipis"],
+        // TLBI is a demap of one page by the hypervisor.
+        weights: &[
+            ("stores", 1.0),
+            ("tlbi", 150.0),
+            ("tlbi_all", 500.0),
+            ("flushes", 50.0),
+            ("ipis", 2000.0),
+            ("allocs", 400.0),
+            ("frees", 150.0),
+            ("switches", 900.0),
+        ],
+    };
+
+    fn new(_geometry: &Geometry, _options: &Options, cpus: usize) -> Sparc {
+        Sparc { batches: vec![Batch::EMPTY; cpus.max(1)] }
+    }
+
+    fn format(&self) -> Sparc64 {
+        Sparc64
+    }
+
+    fn boot<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
+        new_root(k)?;
+        Ok(())
+    }
+
+    /// Empty: kernel addresses are looked up in init_mm's tables.
+    fn pgd_alloc<W: Watch>(k: &mut Kernel<Self, W>) -> Run<Option<MmId>> {
+        let Some(root) = alloc_root(k)? else { return Ok(None) };
+        add_mm(k, &root, false).map(Some)
+    }
+
+    /// `__set_pte_at`, which every change of a leaf entry goes through.
+    #[inline]
+    fn set_pte<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
+        let old = entry.word();
+        k.store(entry, word, why)?;
+        if entry.mm != INIT_MM && old & VALID != 0 {
+            return batch_add(k, entry.mm, entry.va, old & EXEC != 0);
+        }
+        Ok(())
+    }
+
+    fn pte_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
+        Self::set_pte(k, entry, 0, Store::Clear)
+    }
+
+    /// The generic one: read, then `pte_clear`.
+    fn ptep_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
+        let old = entry.word();
+        Self::set_pte(k, entry, 0, Store::GetAndClear)?;
+        Ok(old)
+    }
+
+    fn ptep_try_set<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Run<bool> {
+        super::try_set(k, entry, word)
+    }
+
+    fn set_entry<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
+        k.store(entry, word, why)
+    }
+
+    /// No `HAVE_ARCH_HUGE_VMAP`.
+    fn huge_vmap<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        false
+    }
+
+    fn huge_vmalloc<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        false
+    }
+
+    fn vmap_supported<W: Watch>(_k: &Kernel<Self, W>, _level: Level) -> bool {
+        false
+    }
+
+    fn ioremap_max_order<W: Watch>(k: &Kernel<Self, W>) -> u32 {
+        7 + k.geometry().page_shift
+    }
+
+    fn set_huge<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _pa: u64, _prot: Prot) -> Run<bool> {
+        Ok(false)
+    }
+
+    fn free_below<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _va: u64) -> Run<bool> {
+        Ok(false)
+    }
+
+    fn has_lazy_mode<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
+    fn lazy_state<W: Watch>(k: &Kernel<Self, W>) -> u64 {
+        u64::from(!counted(k) && k.backend.batches[usize::from(k.cpu().0)].active)
+    }
+
+    /// `preempt_disable`, and up to v6.19 the CPU's batch is active.
+    fn lazy_enter<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
+        let task = k.current();
+        k.machine.task_mut(task).locks += 1;
+        if !counted(k) {
+            batch(k).active = true;
+        }
+        Ok(())
+    }
+
+    fn lazy_leave<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
+        flush_pending(k, FlushReason::Leave)?;
+        batch(k).active = false;
+        let task = k.current();
+        let locks = k.machine.task(task).locks;
+        k.machine.task_mut(task).locks = locks.saturating_sub(1);
+        Ok(())
+    }
+
+    fn lazy_flush<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
+        if counted(k) { flush_pending(k, FlushReason::Hook) } else { Ok(()) }
+    }
+
+    /// TSB and TLB of every CPU.
+    fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step {
+        let bytes = end.wrapping_sub(start);
+        let pages = bytes.div_ceil(k.geometry().page_size()).max(1);
+        let whole = bytes >> FLUSH_ALL_SHIFT != 0;
+        let (count, code) = if whole { (1, Tlbi::DemapAll) } else { (pages, Tlbi::DemapRange) };
+        invalidate(k, INIT_MM, start, end, count, code)
+    }
+
+    #[inline]
+    fn root_for<W: Watch>(k: &Kernel<Self, W>, mm: MmId, va: u64) -> Option<MmId> {
+        if k.geometry().is_kernel(va) { Some(INIT_MM) } else { (mm != INIT_MM).then_some(mm) }
+    }
+}
