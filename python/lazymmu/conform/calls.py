@@ -124,11 +124,19 @@ LEAF_TABLES = {
 
 
 def leaf_tables(events: Iterable[Sequence[Any]]) -> list[int]:
-    """Addresses whose leaf tables a command found or made."""
+    """Addresses whose leaf tables a command found. Where it allocates one at once, there was none."""
+    found: list[int] = []
+    last = ""
     try:
-        return [int(event[1 + LEAF_TABLES[event[0]]], 0) for event in events if event[0] in LEAF_TABLES]
+        for event in events:
+            if event[0] in LEAF_TABLES:
+                found.append(int(event[1 + LEAF_TABLES[event[0]]], 0))
+            elif event[0] == _ALLOCATORS[1] and last in LEAF_TABLES:
+                found.pop()
+            last = event[0]
     except (IndexError, TypeError, ValueError):
         return []
+    return found
 
 
 _XEN = {"xen_extend_mmu_update": "update", "xen_mc_flush": "flush", "xen_flush_lazy_mmu": "lazy flush"}

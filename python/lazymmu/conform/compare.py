@@ -327,8 +327,9 @@ class _File:
             why = None if match[row] else reasons.descriptor(self.kernel, c)
             found.append((place, model, f"{c.old:#x} -> {c.new:#x}", why))
         only = np.isin(here, there, invert=True)
-        if only.any() and command.window is not None:
-            only &= self._in_window(command.window, ran)
+        window = command.window or self.kernel.shown
+        if only.any() and window is not None:
+            only &= self._in_window(window, ran)
         for c in ran.changes.rows(only):
             place = f"descriptor, level {c.level} table {c.table:#x} index {c.place}"
             found.append((place, f"{c.old:#x} -> {c.new:#x}", "unchanged"))
@@ -360,8 +361,9 @@ class _File:
             except (AttributeError, TypeError, ValueError):
                 raise BadRecord(f"{key}: expected numbers of tables by level, got {record[key]!r}") from None
             found: dict[int, int] = {}
+            first, last = self.kernel.shown or (0, 1 << 64)
             for event in ran.events[ran.events["kind"] == _code(kind)]:
-                if event["mm"] == 0 and event["level"]:
+                if event["mm"] == 0 and event["level"] and first <= int(event["va"]) < last:
                     found[int(event["level"])] = found.get(int(event["level"]), 0) + 1
             self.result.count("tables", sum(wanted.values()))
             if found != wanted:

@@ -49,6 +49,10 @@ BACKGROUND = {
 """Bits of leaf entries that change without an operation: a table walker sets accessed and dirty, a hash fault says more."""
 
 
+IO_SPACE = ("powerpc-radix", "powerpc-hash")
+"""Backends whose kernels have a space for I/O areas behind vmalloc, as large as that; the model has one for all areas."""
+
+
 def _shape(geometry: Mapping[str, Any]) -> list[tuple[int, int]]:
     """Shift and entries of each level."""
     return [(shift, entries) for _, _, shift, entries in geometry["levels"]]
@@ -214,11 +218,19 @@ class Kernel:
         end = -(-self.number("vmalloc_end") // 4096) * 4096
         bits = _native.geometries()[self.geometry]["long_bits"]
         layout = {"vmalloc_start": self.number("vmalloc_start"), "vmalloc_end": end, "table_frames": FAR_FRAMES[bits]}
+        if self.backend in IO_SPACE:
+            layout["vmalloc_end"] += end - layout["vmalloc_start"]
         if bits == 32:
             low_end = self.number("high_memory") - self.number("page_offset")
             layout["highmem_frames"] = low_end
             layout["table_frames"] = min(layout["table_frames"], low_end * 3 // 4 >> 22 << 22)
         return layout
+
+    @cached_property
+    def shown(self) -> tuple[int, int] | None:
+        """What a record without a window shows besides the linear map; None: all that the model has."""
+        # The driver looks at the vmalloc space, and I/O areas lie behind it.
+        return (self.number("vmalloc_start"), self.number("vmalloc_end")) if self.backend in IO_SPACE else None
 
     def prot(self, name: str) -> int | None:
         """The bits of a protection of the command language."""

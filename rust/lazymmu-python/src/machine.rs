@@ -196,16 +196,18 @@ impl Machine {
         let machine = self.runner.machine();
         let geometry = &machine.geometry;
         let nowhere = || errors::request(format!("no table holds a word at {pa:#x}"));
-        let candidates =
-            [pa & !(geometry.page_size() - 1), pa & !0xfff, pa & !(geometry.table_bytes(geometry.root()) - 1)];
-        let found = candidates.iter().find_map(|base| machine.memory.at(*base).map(|id| (id, *base)));
-        let (id, base) = found.ok_or_else(nowhere)?;
-        let bytes = u64::from(geometry.bytes(machine.memory.level(id)));
-        let index = (pa - base) / bytes;
-        if !(pa - base).is_multiple_of(bytes) || index >= machine.memory.entries(id) as u64 {
-            return Err(nowhere());
-        }
-        Ok((id, index as usize))
+        // A table is aligned to its size, which may be less than a page.
+        Level::ALL
+            .into_iter()
+            .filter(|level| !geometry.folded(*level))
+            .find_map(|level| {
+                let bytes = u64::from(geometry.bytes(level));
+                let base = pa & !(geometry.words(level) as u64 * bytes - 1);
+                let id = machine.memory.at(base).filter(|id| machine.memory.level(*id) == level)?;
+                (pa - base).is_multiple_of(bytes).then_some((id, ((pa - base) / bytes) as usize))
+            })
+            .filter(|(id, index)| *index < machine.memory.entries(*id))
+            .ok_or_else(nowhere)
     }
 }
 
