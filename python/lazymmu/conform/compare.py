@@ -316,7 +316,7 @@ class _File:
         if len(here):
             same &= (old[at] == changes.old) & (new[at] == changes.new)
         if background := self.kernel.background:
-            # Hardware sets accessed and dirty bits on its own, a hash fault says where the page is; that is no operation.
+            # Hardware sets accessed and dirty bits on its own, a hash fault says where the page is: no operation.
             by_hardware = ~match & ((changes.old ^ changes.new) & ~np.uint64(background) == 0)
             self.result.count("bits set by hardware and faults", int(by_hardware.sum()))
             same |= by_hardware

@@ -46,11 +46,11 @@ BACKGROUND = {
     # With where the hash table has the page: of 4K pages, and of 64K pages.
     "powerpc-hash": 0x11E0_0000_0000_01C0 | 1 << 55 | 1 << 12,
 }
-"""Bits of leaf entries that change without an operation: a table walker sets accessed and dirty, a hash fault says more."""
+"""Bits of leaf entries that change without an operation: hardware sets accessed and dirty, a hash fault says more."""
 
 
 IO_SPACE = ("powerpc-radix", "powerpc-hash")
-"""Backends whose kernels have a space for I/O areas behind vmalloc, as large as that; the model has one for all areas."""
+"""Backends whose kernels have a space for I/O areas behind vmalloc, as large as that; the model has one for all."""
 
 
 def _shape(geometry: Mapping[str, Any]) -> list[tuple[int, int]]:

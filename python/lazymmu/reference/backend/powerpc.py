@@ -1,7 +1,7 @@
 """64-bit Book3S powerpc: the radix MMU, whose stores one ptesync completes, and the hash MMU with its batch.
 
 ``arch/powerpc/mm/book3s64/radix_tlb.c``, ``radix_pgtable.c``, ``hash_tlb.c``, ``hash_4k.c``,
-``include/asm/cacheflush.h``, ``include/asm/book3s/64/tlbflush-hash.h``, ``kernel/process.c`` (6.12); facts 1.6, 4.2, 7.4
+``include/asm/cacheflush.h``, ``include/asm/book3s/64/tlbflush-hash.h`` (6.12); facts 1.6, 4.2, 7.4
 and 7.3 facts 4 and 38.
 """
 

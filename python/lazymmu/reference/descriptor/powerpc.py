@@ -58,7 +58,7 @@ class PowerPcFormat(Format):
         else:
             self.hashed = 1 << 55
             self.hash_flags = self.hashed | 1 << 6 | 1 << 12
-        """``H_PAGE_HASHPTE`` and ``_PAGE_HPTEFLAGS``: the second group, the slot in it, busy; a combination of 4K pages."""
+        """``H_PAGE_HASHPTE`` and ``_PAGE_HPTEFLAGS``: the second group, the slot in it, busy; made of 4K pages."""
 
     def none(self, level: int, word: int) -> bool:
         """An empty PTE may still have R and C written back (radix), or flags of a hash fault that is at work."""

@@ -116,7 +116,8 @@ class Geometry:
         if self.va_bits == 32:
             return True
         if va >= self.layout["kernel_start"] and not self.signed:
-            return True  # split roots: the kernel's takes what its index bits leave
+            # Split roots: the kernel's takes what its index bits leave; where its half begins below, it ends there.
+            return bool(self.layout["kernel_start"] >> self.va_bits) or not va >> self.va_bits
         top = va >> (self.va_bits - 1 if self.signed else self.va_bits)
         return top in (0, self.address_mask >> (self.va_bits - 1 if self.signed else self.va_bits))
 

@@ -1,4 +1,4 @@
-"""sparc64 (facts 1.2; ``arch/sparc/include/asm/pgtable_64.h``, ``mm/init_64.c``, 6.12), on a T4 or a later sun4v CPU."""
+"""sparc64 (facts 1.2; ``arch/sparc/include/asm/pgtable_64.h``, ``mm/init_64.c``, 6.12), on a T4 or a later CPU."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 //! powerpc with the hash MMU: the tables are software's own, and a fault puts what they say into the hash table. What is
 //! removed from the tables has to be removed there too: at once, or in lazy mode by batches of 192.
 //!
-//! `arch/powerpc/{mm/book3s64/hash_{tlb,4k,64k}.c,include/asm/book3s/64/{hash*,tlbflush-hash}.h}` of 6.12;
-//! `arch/powerpc/kernel/process.c` for the context switch. In 7.x the task's counters are the mode, and a flush in the middle
-//! of a section works.
+//! `arch/powerpc/{mm/book3s64/hash_{tlb,4k}.c,include/asm/book3s/64/{hash*,tlbflush-hash}.h}` of 6.12; the context switch
+//! follows a description of `__switch_to`, not the source. In 7.x the task's counters are the mode, and a flush in the
+//! middle of a section works.
 //!
 //! Not modelled: the hash table as such, so which slot of which group an entry takes (slot 0 here), eviction from a full
 //! group, and stale entries after a plain `set_pte` over a hashed entry; invalidation by this CPU only where an address space

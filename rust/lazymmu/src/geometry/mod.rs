@@ -285,10 +285,14 @@ impl Geometry {
         (((va << spare) as i64) >> spare) as u64
     }
 
-    /// Whether a CPU would accept the address. Where each half has a tree of its own, bits below the top ones are free.
+    /// Whether a CPU would accept the address. Where each half has a tree of its own, bits below the top ones are free;
+    /// where the kernel's half begins among the addresses that a tree maps (sparc64), it ends with them.
     #[inline]
     #[must_use]
     pub const fn accepts(&self, va: u64) -> bool {
+        if self.long_bits == 64 && self.layout.kernel_start >> self.va_bits == 0 {
+            return va >> self.va_bits == 0;
+        }
         self.canonical(va) == va || self.is_kernel(va) || va < self.layout.task_size
     }
 
