@@ -366,7 +366,7 @@ fn kernel_range<B: Backend, W: Drive>(
         return Err(OpError::Range { va, size });
     }
     let end = va.wrapping_add(size) & top;
-    if end == 0 {
+    if end == 0 || !k.geometry().accepts(end - 1) {
         // The kernel's own walkers refuse a range that ends at the wrap.
         return Err(OpError::Range { va, size });
     }
