@@ -13,7 +13,6 @@ pub const READ: u64 = 1 << 2;
 /// Kernel only.
 pub const PRIVILEGED: u64 = 1 << 3;
 const ATTRIBUTES: u64 = 3 << 4;
-const SAO: u64 = 1 << 4;
 const NON_IDEMPOTENT: u64 = 2 << 4;
 const TOLERANT: u64 = 3 << 4;
 pub const DIRTY: u64 = 1 << 7;
@@ -183,8 +182,8 @@ impl Format for PowerPc {
         let memory = match word & ATTRIBUTES {
             NON_IDEMPOTENT => MemoryType::Uncached,
             TOLERANT => MemoryType::WriteCombining,
-            // Strong access order is cached memory.
-            SAO | _ => MemoryType::Normal,
+            // Also strong access order, 1, which is cached memory.
+            _ => MemoryType::Normal,
         };
         Attributes {
             write: word & WRITE != 0,
