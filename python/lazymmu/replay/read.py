@@ -90,6 +90,9 @@ class Reader:
         """First address that an entry maps: the one in the move's range that has this place in its table."""
         shift = self.levels.shifts[level]
         per_page = self.levels.page_bytes // self.levels.entry_bytes
+        if level + 1 in self.levels.shifts:
+            # Several tables may share a page.
+            per_page = min(per_page, 1 << (self.levels.shifts[level + 1] - shift))
         index = (pointer % self.levels.page_bytes) // self.levels.entry_bytes
         first, last = move.va >> shift, (move.end - 1) >> shift
         number = first + (index - first) % per_page
