@@ -120,12 +120,12 @@ impl Format for PowerPc {
     }
 
     #[inline]
-    fn none(&self, level: Level, word: u64) -> bool {
+    fn none_bits(&self, level: Level) -> u64 {
         match level {
             // Hardware may still write R and C to an empty entry.
-            Level::Pte if self.radix => word & !(DIRTY | ACCESSED) == 0,
-            Level::Pte => word & !self.hpteflags() == 0,
-            _ => word == 0,
+            Level::Pte if self.radix => !(DIRTY | ACCESSED),
+            Level::Pte => !self.hpteflags(),
+            _ => u64::MAX,
         }
     }
 

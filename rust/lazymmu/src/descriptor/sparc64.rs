@@ -73,8 +73,8 @@ impl Format for Sparc64 {
     }
 
     #[inline]
-    fn none(&self, _level: Level, word: u64) -> bool {
-        word == 0
+    fn none_bits(&self, _level: Level) -> u64 {
+        u64::MAX
     }
 
     #[inline]
