@@ -22,7 +22,7 @@ from lazymmu.reference.options import Options
 if TYPE_CHECKING:
     from lazymmu.reference.kernel import Kernel
 
-PTESYNC: Final = 3
+PTESYNC: Final = 5
 BATCH: Final = 192
 """``PPC64_TLB_BATCH_NR``."""
 

@@ -9,7 +9,7 @@ use crate::machine::{INIT_MM, MmId};
 use crate::stop::{Run, Step};
 
 /// `DSB` with this: ptesync.
-const PTESYNC: u32 = 3;
+const PTESYNC: u32 = 5;
 
 pub(super) fn ptesync<B: Backend, W: Watch>(k: &mut Kernel<B, W>) -> Step {
     k.emit(Event::of(Kind::DSB).aux(PTESYNC))
