@@ -1,9 +1,9 @@
 """The search engine against SPIN on the same transition system, and on two cores against one.
 
-The system is break-before-make on three CPUs: `bbm.pml` for SPIN, `lazymmu::explore::protocol` for the engine. Both must
-count the same states and transitions. SPIN is compiled with `-O2 -DSAFETY` and, so that it has to look at everything as
-the engine does, also once with `-DNOREDUCE`. CPU seconds of whole processes are compared, runs alternating, the least of
-each; two cores against one in elapsed time.
+The system is break-before-make on three CPUs: `bbm.pml` for SPIN, `lazymmu::explore::protocol` for the engine. Both
+must count the same states and transitions. SPIN is compiled with `-O2 -DSAFETY` and, so that it has to look at
+everything as the engine does, also once with `-DNOREDUCE`. CPU seconds of whole processes are compared, runs
+alternating, the least of each; two cores against one in elapsed time.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def spin(folder: Path, flags: list[str]) -> Path | None:
 def counted(text: str) -> tuple[int, int]:
     """States and transitions that the verifier reports."""
     states, steps = (re.search(rf"(\d+) {what}", text) for what in ("states, stored", "transitions"))
-    assert states is not None and steps is not None, text
+    assert states is not None, text
+    assert steps is not None, text
     return int(states[1]), int(steps[1])
 
 
 def main() -> None:
-    subprocess.run(
-        ["cargo", "build", "--release", "--quiet", "-p", "lazymmu", "--example", "break_before_make"], cwd=ROOT, check=True
-    )
+    build = ["cargo", "build", "--release", "--quiet", "-p", "lazymmu", "--example", "break_before_make"]
+    subprocess.run(build, cwd=ROOT, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     ours = str(target / "release" / "examples" / "break_before_make")
     with tempfile.TemporaryDirectory() as text:
@@ -74,10 +74,11 @@ def main() -> None:
                     assert (states, steps - 1) == (report["states"], report["steps"]), (states, steps, report)
         one = min(timed([ours, "1"], folder)[1] for _ in range(RUNS))
         two = min(timed([ours, "2"], folder)[1] for _ in range(RUNS))
-    print(f"{report['states']} states, {report['steps']} steps, {report['bytes_per_state']:.1f} bytes a state (at most 60)")
+    states, steps, size = report["states"], report["steps"], report["bytes_per_state"]
+    print(f"{states} states, {steps} steps, {size:.1f} bytes a state (at most 60)")
     mine = min(seconds["engine"])
     for name, values in seconds.items():
-        rate = report["states"] / min(values)
+        rate = states / min(values)
         against = "" if name == "engine" else f", engine {min(values) / mine:.1f} times as fast (at least 2)"
         print(f"{name}: {min(values):.3f} CPU s, {rate:,.0f} states/s{against}")
     if len(seconds) == 1:

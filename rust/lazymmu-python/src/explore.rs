@@ -139,7 +139,7 @@ pub(crate) fn explore(
         let said = Python::attach(|py| {
             py.check_signals()?;
             let row = (p.states, p.steps, p.depth, p.frontier, p.memory, p.seconds, p.outcomes);
-            progress.as_ref().map_or(Ok(true), |call| Ok(call.call1(py, row)?.bind(py).ne(false)?))
+            progress.as_ref().map_or(Ok(true), |call| call.call1(py, row)?.bind(py).ne(false))
         });
         said.unwrap_or_else(|error| {
             failed = Some(error);

@@ -262,7 +262,7 @@ impl Machine {
             signal = Python::attach(|py| py.check_signals()).err();
             signal.is_none()
         };
-        let ran = py.detach(|| runner.run(&program.inner, &mut go_on));
+        let ran = py.detach(|| runner.perform(&program.inner, &mut go_on));
         if let Some(error) = self.hooks.as_ref().and_then(|h| h.take_error()).or(signal) {
             return Err(error);
         }

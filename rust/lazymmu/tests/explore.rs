@@ -36,7 +36,7 @@ fn outcomes(backend: &str, scheme: &str, explored: &Exploration) -> BTreeSet<Str
         let mut program = explored.program.clone();
         program.concurrent.schedule.clone_from(&reached.schedule);
         let mut machine = boot(&spec, &program.setup(), Mode::Checked).unwrap();
-        let run = machine.run(&program, &mut || true).unwrap();
+        let run = machine.perform(&program, &mut || true).unwrap();
         let found: BTreeSet<_> =
             run.findings.iter().filter(|f| f.severity == Severity::Breaks).map(|f| f.code).collect();
         let returned: Vec<_> = run.results.iter().map(|r| format!("{:?}", r.ending)).collect();
@@ -106,7 +106,7 @@ fn a_lost_race_for_a_table_frees_the_loser_s() {
         let mut program = explored.program.clone();
         program.concurrent.schedule.clone_from(&reached.schedule);
         let mut machine = boot(&spec, &program.setup(), Mode::Logged).unwrap();
-        let run = machine.run(&program, &mut || true).unwrap();
+        let run = machine.perform(&program, &mut || true).unwrap();
         Counts::entries(&run.counts).iter().any(|(name, n)| *name == "frees" && *n > 0)
     });
     assert!(freed);
@@ -140,7 +140,7 @@ fn a_schedule_that_cannot_be_followed_is_refused() {
         program.concurrent.schedule = serde_json::from_str(schedule).unwrap();
         let spec = Spec { backend: "arm64", scheme: "v7.0", ..Spec::default() };
         let mut machine = boot(&spec, &program.setup(), Mode::Checked).unwrap();
-        machine.run(&program, &mut || true).map(|_| ()).map_err(|error| error.to_string())
+        machine.perform(&program, &mut || true).map(|_| ()).map_err(|error| error.to_string())
     };
     assert_eq!(run(r#"[{"at": 0, "thread": 1}, {"at": 4, "thread": 0}]"#), Ok(()));
     for (schedule, words) in [

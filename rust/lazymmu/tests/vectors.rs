@@ -308,7 +308,7 @@ fn a_deferred_kmap_of_a_user_table() {
         let mut program = Program::of([apply(1, 0x1000_0000, 1, PteFnKind::Set, true)]);
         program.mms = 1;
         let mut machine = boot(&spec, &program.setup(), Mode::Logged).unwrap();
-        let output = machine.run(&program, &mut || true).unwrap();
+        let output = machine.run(&program.ops, &[], &mut || true).unwrap();
         codes(&output, Severity::Breaks)
     };
     assert!(user("true").contains(&"H3"), "the link of the table is queued");

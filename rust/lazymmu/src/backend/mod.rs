@@ -22,6 +22,14 @@ pub use registry::{ALL, BackendError, Info, Registration, by_name, geometry};
 
 include!(concat!(env!("OUT_DIR"), "/backend.rs"));
 
+/// What tables are called where it makes no difference which frames they got.
+pub trait Naming {
+    /// The name of the table at an address, or the address.
+    fn frame(&self, pa: u64) -> u64;
+    /// A table word with the name of the table that it points to.
+    fn word(&self, word: u64) -> [u64; 2];
+}
+
 /// One architecture's half of the kernel.
 ///
 /// Functions take the running kernel instead of `self`: the backend is one of its parts.
@@ -318,8 +326,8 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
         Ok(())
     }
 
-    /// Adds what the backend keeps itself to a digest of the machine.
-    fn digest(&self, _h: &mut dyn Hasher) {}
+    /// Adds what the backend keeps itself to a digest of the machine, in which tables have names.
+    fn digest(&self, _h: &mut dyn Hasher, _names: &dyn Naming) {}
 
     /// What a permitted access does to the leaf entry that it finds: the word that is there then.
     #[inline]

@@ -13,7 +13,7 @@ use std::hash::{Hash, Hasher};
 use multicall::{Queue, Queued};
 use rustc_hash::FxHashMap;
 
-use super::{Backend, Info, Registration, user, x86, x86_32, x86_64};
+use super::{Backend, Info, Naming, Registration, user, x86, x86_32, x86_64};
 use crate::check::Laws;
 use crate::descriptor::x86::{ACCESSED, DIRTY, GLOBAL, NX, PCD, PRESENT, PWT, USER, Width, X86};
 use crate::descriptor::{Format, Prot};
@@ -619,9 +619,9 @@ impl Backend for XenPv {
         }
     }
 
-    fn digest(&self, mut h: &mut dyn Hasher) {
+    fn digest(&self, mut h: &mut dyn Hasher, names: &dyn Naming) {
         self.lazy.hash(&mut h);
-        self.queues.hash(&mut h);
+        self.queues.iter().for_each(|queue| queue.digest(&mut h, names));
     }
 
     fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {

@@ -94,7 +94,9 @@ pub type GoOn<'a> = dyn FnMut() -> bool + 'a;
 /// A machine of some backend.
 pub trait AnyRunner: Send + Sync + std::fmt::Debug {
     /// Runs a program's operations. Its setup is not looked at: the machine exists. `go_on` is asked before each.
-    fn run(&mut self, program: &Program, go_on: &mut GoOn<'_>) -> Result<Output, RunError>;
+    fn run(&mut self, ops: &[OpStep], injections: &[Injection], go_on: &mut GoOn<'_>) -> Result<Output, RunError>;
+    /// The same with the program's threads behind its operations.
+    fn perform(&mut self, program: &Program, go_on: &mut GoOn<'_>) -> Result<Output, RunError>;
     /// Everything that can come of a program. Its first operations are carried out here; what its threads may do is not.
     fn explore(
         &mut self,
@@ -362,7 +364,16 @@ impl<B: Backend> Runner<B, Quiet> {
 macro_rules! any_runner {
     ($watch:ty, $run:ident, $explore:ident) => {
         impl<B: Backend> AnyRunner for Runner<B, $watch> {
-            fn run(&mut self, program: &Program, go_on: &mut GoOn<'_>) -> Result<Output, RunError> {
+            fn run(
+                &mut self,
+                ops: &[OpStep],
+                injections: &[Injection],
+                go_on: &mut GoOn<'_>,
+            ) -> Result<Output, RunError> {
+                self.$run(ops, injections, &Concurrent::default(), go_on)
+            }
+
+            fn perform(&mut self, program: &Program, go_on: &mut GoOn<'_>) -> Result<Output, RunError> {
                 self.$run(&program.ops, &program.injections, &program.concurrent, go_on)
             }
 
@@ -538,7 +549,7 @@ pub(crate) fn build<B: Backend>(
 /// Builds a machine, runs a program on it, and forgets it.
 pub fn run_program(spec: &Spec<'_>, program: &Program, mode: Mode) -> Result<Output, ProgramRunError> {
     let mut machine = boot(spec, &program.setup(), mode)?;
-    Ok(machine.run(program, &mut || true)?)
+    Ok(machine.perform(program, &mut || true)?)
 }
 
 /// Either half of [`run_program`] can fail.

@@ -1,5 +1,8 @@
 //! The per-CPU multicall buffer (`arch/x86/xen/multicalls.c`).
 
+use std::hash::{Hash, Hasher};
+
+use crate::backend::Naming;
 use crate::machine::MmId;
 use crate::memory::TableId;
 
@@ -14,7 +17,7 @@ const UPDATE_BYTES: usize = 16;
 const MMUEXT_BYTES: usize = 24;
 
 /// A hypercall, or a part of one, that waits.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug)]
 pub(super) enum Queued {
     Update {
         table: TableId,
@@ -58,7 +61,7 @@ impl Queued {
 }
 
 /// What waits on one CPU.
-#[derive(Clone, Debug, Default, Hash)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
     items: Vec<Queued>,
     calls: usize,
@@ -85,6 +88,21 @@ impl Queue {
             Queued::Update { table: t, index: i, word, .. } if *t == table && *i == index => Some(*word),
             _ => None,
         })
+    }
+
+    /// Adds what waits to a digest.
+    pub(super) fn digest(&self, h: &mut impl Hasher, names: &dyn Naming) {
+        (self.calls, self.bytes, self.items.len()).hash(h);
+        for item in &self.items {
+            std::mem::discriminant(item).hash(h);
+            match item {
+                Queued::Update { pa, index, va, mm, word, .. } => {
+                    (names.frame(*pa), index, va, mm, names.word(*word)).hash(h);
+                }
+                Queued::Invlpg { start, end } | Queued::FlushAll { start, end } => (start, end).hash(h),
+                Queued::Protect | Queued::Pin => {}
+            }
+        }
     }
 
     /// Empties the queue: what was in it, and as how many calls.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::{Stage, Status};
-use crate::backend::Backend;
+use crate::backend::{Backend, Naming};
 use crate::descriptor::AnyFormat;
 use crate::event::{Event, Kind};
 use crate::geometry::Level;
@@ -108,7 +108,7 @@ impl Names {
     pub(super) fn note(&mut self, event: &Event, thread: usize) {
         let frame = event.addr & !(self.page - 1);
         match event.kind() {
-            Some(Kind::ALLOC) => {
+            Some(Kind::ALLOC | Kind::MM) => {
                 self.touched.insert(frame);
                 if self.made.len() <= thread {
                     self.made.resize(thread + 1, 0);
@@ -118,7 +118,7 @@ impl Names {
                     self.by_frame.insert(frame, NAME | (thread as u64) << 48 | self.made[thread] << 24);
                 }
             }
-            Some(Kind::STORE | Kind::MM) => {
+            Some(Kind::STORE) => {
                 self.touched.insert(frame);
             }
             _ => {}
@@ -137,7 +137,7 @@ impl Names {
 
     /// An entry's word with the name of the table that it points to.
     pub(super) fn word(&self, level: Level, word: u64) -> [u64; 2] {
-        if level != Level::Pte && word != 0 {
+        if word != 0 {
             let pa = self.format.address(level, word);
             if let Some(name) = self.by_frame.get(&pa) {
                 return [word ^ pa, *name];
@@ -153,7 +153,7 @@ impl Names {
         if let (Some(Kind::STORE | Kind::QUEUE | Kind::STALE_READ | Kind::SYNC_ONE), Some(level)) =
             (event.kind(), event.level())
         {
-            let fuse = |[word, name]: [u64; 2]| if name == 0 { word } else { fold(word | 1, name) };
+            let fuse = |[word, name]: [u64; 2]| if name == 0 { word } else { fold(word ^ 0x6c62_272e_07bb_0142, name) };
             event.old = fuse(self.word(level, event.old));
             event.new = fuse(self.word(level, event.new));
         }
@@ -177,6 +177,16 @@ impl Names {
             all.add(h);
         }
         all
+    }
+}
+
+impl Naming for Names {
+    fn frame(&self, pa: u64) -> u64 {
+        Names::frame(self, pa)
+    }
+
+    fn word(&self, word: u64) -> [u64; 2] {
+        Names::word(self, Level::Pmd, word)
     }
 }
 
@@ -208,7 +218,11 @@ pub(super) fn state<B: Backend>(kernel: &Kernel<B, Full>, stage: &Stage) -> [u64
     h.words(injected(kernel).parts());
     let machine = &kernel.machine;
     machine.cpus.hash(&mut h);
-    machine.tasks.hash(&mut h);
+    for task in &machine.tasks {
+        let mut task = task.clone();
+        task.kmaps.iter_mut().for_each(|slot| slot.page = stage.names.address(slot.page));
+        task.hash(&mut h);
+    }
     machine.mms.len().hash(&mut h);
     machine.areas.hash(&mut h);
     machine.pgd_list.hash(&mut h);
@@ -217,7 +231,7 @@ pub(super) fn state<B: Backend>(kernel: &Kernel<B, Full>, stage: &Stage) -> [u64
     machine.frames.digest(&mut h, &|pa| stage.names.frame(pa));
     h.words(stage.names.tables(machine).parts());
     kernel.watch.digest(&mut h);
-    kernel.backend.digest(&mut h);
+    kernel.backend.digest(&mut h, &stage.names);
     h.parts()
 }
 
