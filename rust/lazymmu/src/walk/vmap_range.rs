@@ -93,18 +93,17 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             return Ok(0);
         }
         if entry.level() == Level::Pmd {
-            return self.vmap_pte_range(entry, end, physical, mask);
+            // Every other error is this one anyway.
+            let ret = self.vmap_pte_range(entry, end, physical, mask)?;
+            return Ok(match self.options.child_errors {
+                ChildErrors::Enomem if ret != 0 => errno::ENOMEM,
+                _ => ret,
+            });
         }
         let Some(table) = self.alloc_track(entry, mask)? else {
             return Ok(errno::ENOMEM);
         };
-        self.each_entry(&table, INIT_MM, entry.va, end, |k, lower, next| {
-            let ret = k.vmap_slot(lower, next, physical, mask)?;
-            Ok(match k.options.child_errors {
-                ChildErrors::Enomem if ret != 0 => errno::ENOMEM,
-                _ => ret,
-            })
-        })
+        self.each_entry(&table, INIT_MM, entry.va, end, |k, lower, next| k.vmap_slot(lower, next, physical, mask))
     }
 
     /// `vmap_try_huge_pmd`, `vmap_try_huge_pud`; there is no p4d leaf anywhere.
