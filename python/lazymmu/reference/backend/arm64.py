@@ -295,7 +295,9 @@ class Arm64(Backend):
             return super().end(walk, mask)
         task = self.k.task()
         task.flags &= ~Flag.LAZY
-        if not self.k.options.begin_end_pending or task.flags & Flag.PENDING:
+        if not self.k.options.begin_end_pending:
+            self.k.emit(ev.BAR)
+        elif task.flags & Flag.PENDING:
             task.flags &= ~Flag.PENDING
             self.k.emit(ev.BAR)
         return 0
