@@ -99,7 +99,7 @@ impl Queue {
                 Queued::Update { pa, index, va, mm, word, .. } => {
                     (names.frame(*pa), index, va, mm, names.word(*word)).hash(h);
                 }
-                Queued::Invlpg { start, end } | Queued::FlushAll { start, end } => (start, end).hash(h),
+                Queued::Invlpg { start, end, mm } | Queued::FlushAll { start, end, mm } => (start, end, mm).hash(h),
                 Queued::Protect | Queued::Pin => {}
             }
         }
