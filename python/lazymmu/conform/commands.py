@@ -261,8 +261,8 @@ def _vmalloc(c: Command, s: Scene) -> list[Op]:
     # A large page may reach beyond the end.
     end = next(va for va in itertools.count(at + size, s.page) if va not in s.frame_at)
     ops: list[Op] = []
-    # An array of pages that is larger than a page is an area of its own, mapped first. Of several the last is in use; those
-    # of attempts with large pages that failed wait for a worker.
+    # An array of pages that is larger than a page is an area of its own, mapped first. Of several the last is in use;
+    # those of attempts with large pages that failed wait for a worker.
     for number, (start, length) in enumerate(reversed(s.areas_outside(at, end - at)), start=1):
         pages = {"count": length, "list": s.frames(start, length)}
         if number == 1:
