@@ -186,7 +186,7 @@ class Arm64(Backend):
 
     def group_pages(self) -> int:
         """``CONT_PTES``."""
-        return CONT_PTES
+        return CONT_PTES[self.k.geometry.shift(PTE)]
 
     def range_operations(self, start: int, pages: int) -> int:
         """``__flush_tlb_range_op``: the largest ``(num + 1) << (5 * scale + 1)`` first, a single page at the end.
