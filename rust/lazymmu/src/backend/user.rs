@@ -18,11 +18,7 @@ pub(super) fn set_ptes<B: Backend, W: Watch>(k: &mut Kernel<B, W>, first: Entry<
     Ok(())
 }
 
-pub(super) fn get_and_clear_ptes<B: Backend, W: Watch>(
-    k: &mut Kernel<B, W>,
-    first: Entry<'_>,
-    count: u64,
-) -> Run<u64> {
+pub(super) fn get_and_clear_ptes<B: Backend, W: Watch>(k: &mut Kernel<B, W>, first: Entry<'_>, count: u64) -> Run<u64> {
     let format = k.format();
     let user = helpers(&format);
     let mut word = 0;

@@ -179,8 +179,7 @@ fn flush_user<W: Watch>(k: &mut Kernel<XenPv, W>, mm: MmId, range: Option<(u64, 
     if others > 0 {
         let one = few.filter(|(start, end)| end - start <= page);
         let (start, end) = range.unwrap_or((0, u64::MAX));
-        let item =
-            if one.is_some() { Queued::Invlpg { start, end, mm } } else { Queued::FlushAll { start, end, mm } };
+        let item = if one.is_some() { Queued::Invlpg { start, end, mm } } else { Queued::FlushAll { start, end, mm } };
         enqueue(k, item)?;
         return issue(k);
     }

@@ -1,7 +1,8 @@
 //! arm64 leaves of user mappings (`arch/arm64/include/asm/pgtable.h` of 6.12).
 
 use super::arm64::{
-    AF, ATTRINDX_MASK, Arm64, CONT, DIRTY, GP, PRESENT_INVALID, PXN, RDONLY, SPECIAL, TABLE_BIT, USER, UXN, VALID, WRITE,
+    AF, ATTRINDX_MASK, Arm64, CONT, DIRTY, GP, PRESENT_INVALID, PXN, RDONLY, SPECIAL, TABLE_BIT, USER, UXN, VALID,
+    WRITE,
 };
 use super::user::UserFormat;
 use super::{Format, Prot};
@@ -66,8 +67,7 @@ impl UserFormat for Arm64 {
     }
 
     fn modify(&self, _level: Level, word: u64, prot: Prot) -> u64 {
-        let replaced =
-            USER | PXN | UXN | RDONLY | PRESENT_INVALID | VALID | WRITE | GP | ATTRINDX_MASK | PO_INDEX;
+        let replaced = USER | PXN | UXN | RDONLY | PRESENT_INVALID | VALID | WRITE | GP | ATTRINDX_MASK | PO_INDEX;
         let word = if hw_dirty(word) { word | DIRTY } else { word };
         let new = (word & !replaced) | (prot & replaced);
         if new & DIRTY != 0 { self.mkdirty(new) } else { new }

@@ -1,9 +1,7 @@
 //! x86 leaves of user mappings (`arch/x86/include/asm/pgtable.h`, `pgtable-invert.h`, `arch/x86/mm/pgtable.c` of 6.12).
 
 use super::user::UserFormat;
-use super::x86::{
-    ACCESSED, DIRTY, GLOBAL, NX, PAT, PAT_LARGE, PCD, PRESENT, PROTNONE, PSE, PWT, RW, USER, Width, X86,
-};
+use super::x86::{ACCESSED, DIRTY, GLOBAL, NX, PAT, PAT_LARGE, PCD, PRESENT, PROTNONE, PSE, PWT, RW, USER, Width, X86};
 use super::{Format, Prot};
 use crate::geometry::Level;
 

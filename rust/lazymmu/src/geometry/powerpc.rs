@@ -2,10 +2,8 @@
 
 use super::{Geometries, Geometry, Layout, Shape};
 
-pub static GEOMETRIES: Geometries = Geometries {
-    order: 50,
-    all: &[&POWERPC_RADIX_4K, &POWERPC_RADIX_64K, &POWERPC_HASH_4K, &POWERPC_HASH_64K],
-};
+pub static GEOMETRIES: Geometries =
+    Geometries { order: 50, all: &[&POWERPC_RADIX_4K, &POWERPC_RADIX_64K, &POWERPC_HASH_4K, &POWERPC_HASH_64K] };
 
 /// `PAGE_OFFSET`: the kernel's quadrant.
 pub const PAGE_OFFSET: u64 = 0xc000_0000_0000_0000;

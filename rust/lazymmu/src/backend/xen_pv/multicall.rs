@@ -125,7 +125,8 @@ mod tests {
     fn thirty_one_updates_fit() {
         let table = Memory::new().insert(0x1000, Level::Pte, 512, 0);
         let (id, pa) = (table.id, table.pa);
-        let update = |index| Queued::Update { table: id, pa, index, va: 0, mm: INIT_MM, word: index as u64, keep: false };
+        let update =
+            |index| Queued::Update { table: id, pa, index, va: 0, mm: INIT_MM, word: index as u64, keep: false };
         let mut queue = Queue::default();
         for n in 0..31 {
             assert!(queue.has_room(&update(n)), "{n}");
