@@ -5,6 +5,8 @@
 //!
 //! Not modelled: KPTI, MTE tags, cache maintenance of executable pages, errata that repeat TLBI, kpkeys.
 
+use std::sync::atomic::AtomicU64;
+
 use super::{Backend, Info, Registration, arm64_contpte, arm64_user, new_root, user};
 use crate::check::Laws;
 use crate::descriptor::arm64::{Arm64, TABLE_PXN, TABLE_UXN, TYPE_MASK, TYPE_TABLE, VALID};
@@ -14,6 +16,7 @@ use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::kernel::{Barrier, Entry, Kernel, Watch};
 use crate::machine::{INIT_MM, MmId, TaskId, ThreadFlags};
+use crate::memory::{TableId, TableView};
 use crate::modmask::ModMask;
 use crate::scheme::{Arm64Barriers, LazyIrq, Options, Walk};
 use crate::stop::{Run, Step};
@@ -52,6 +55,35 @@ fn complete<W: Watch>(k: &mut Kernel<Arm64Backend, W>, word: u64) -> Step {
         Barrier::Now if W::WATCHES && k.backend.format.valid_not_user(word) => barrier(k),
         Barrier::Now => Ok(()),
     }
+}
+
+/// The entry comes in pieces, so that a loop that never calls this can keep it in registers.
+#[cold]
+#[inline(never)]
+fn set_user_pte<W: Watch>(
+    k: &mut Kernel<Arm64Backend, W>,
+    cells: &[AtomicU64],
+    (id, level): (TableId, Level),
+    (pa, index): (u64, usize),
+    (va, mm): (u64, MmId),
+    word: u64,
+    why: Store,
+) -> Step {
+    let entry = Entry::new(TableView::new(id, pa, level, cells), index, va, mm);
+    arm64_contpte::set_ptes(k, entry, word, 1, why)
+}
+
+/// As above.
+#[cold]
+#[inline(never)]
+fn clear_user_pte<W: Watch>(
+    k: &mut Kernel<Arm64Backend, W>,
+    cells: &[AtomicU64],
+    (id, level): (TableId, Level),
+    (pa, index): (u64, usize),
+    (va, mm): (u64, MmId),
+) -> Run<u64> {
+    arm64_contpte::get_and_clear_ptes(k, Entry::new(TableView::new(id, pa, level, cells), index, va, mm), 1)
 }
 
 #[cold]
@@ -214,16 +246,18 @@ impl Backend for Arm64Backend {
     #[inline(always)]
     fn set_pte<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
         if entry.mm != INIT_MM {
-            return arm64_contpte::set_ptes(k, entry, word, 1, why);
+            let (t, at) = (entry.table, (entry.va, entry.mm));
+            return set_user_pte(k, t.all(), (t.id, t.level), (t.pa, entry.index), at, word, why);
         }
         k.store(entry, word, why)?;
         complete(k, word)
     }
 
-    #[inline]
+    #[inline(always)]
     fn ptep_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
         if entry.mm != INIT_MM {
-            return arm64_contpte::get_and_clear_ptes(k, entry, 1);
+            let (t, at) = (entry.table, (entry.va, entry.mm));
+            return clear_user_pte(k, t.all(), (t.id, t.level), (t.pa, entry.index), at);
         }
         let old = entry.word();
         k.store(entry, 0, Store::GetAndClear)?;

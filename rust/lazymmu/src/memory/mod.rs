@@ -87,6 +87,17 @@ impl<'t> TableView<'t> {
         self.words[index].store(word, Ordering::Relaxed);
     }
 
+    #[inline]
+    pub(crate) const fn new(id: TableId, pa: u64, level: Level, words: &'t [AtomicU64]) -> TableView<'t> {
+        TableView { id, pa, level, words }
+    }
+
+    /// All words.
+    #[inline(always)]
+    pub(crate) const fn all(&self) -> &'t [AtomicU64] {
+        self.words
+    }
+
     /// One word of the table.
     #[inline]
     pub(crate) fn cell(&self, index: usize) -> &'t AtomicU64 {

@@ -144,23 +144,8 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         }
     }
 
-    fn over(
-        &mut self,
-        range: (&Table, u64, u64, &Cell<u64>),
-        callback: &PteFn,
-        app: &mut Application<'_>,
-        call: impl FnMut(&mut Self, Entry<'_>) -> Run<i64>,
-    ) -> Run<i64> {
-        if app.create {
-            self.over_entries::<true>(range, callback, app, call)
-        } else {
-            self.over_entries::<false>(range, callback, app, call)
-        }
-    }
-
-    /// All entries, or those that are not empty.
     #[inline(never)]
-    fn over_entries<const ALL: bool>(
+    fn over(
         &mut self,
         (table, start, end, skipped): (&Table, u64, u64, &Cell<u64>),
         callback: &PteFn,
@@ -168,7 +153,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         mut call: impl FnMut(&mut Self, Entry<'_>) -> Run<i64>,
     ) -> Run<i64> {
         let page = self.geometry().page_size();
-        let (mm, table) = (app.mm, table.view());
+        let (create, mm, table) = (app.create, app.mm, table.view());
         let bits = self.format().none_bits(Level::Pte);
         // Calls up to the one that fails; where none does, this wraps and does not come back to 0.
         let planned = callback.fail_at.wrapping_sub(app.calls);
@@ -177,7 +162,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let count = (end.wrapping_sub(start) / page) as usize;
         let mut ret = 0;
         for entry in Entry::run(table, first, count, start, page, mm) {
-            if ALL || self.read(entry)? & bits != 0 {
+            if create || self.read(entry)? & bits != 0 {
                 left = left.wrapping_sub(1);
                 ret = call(self, entry)?;
                 if left == 0 && ret == 0 {
