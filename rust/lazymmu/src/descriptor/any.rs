@@ -20,6 +20,8 @@ pub trait AnyFormat: fmt::Debug + Send + Sync {
     fn dumped(&self, word: u64) -> bool;
     fn half(&self, kernel: bool) -> Half;
     fn bad(&self, level: Level, word: u64) -> bool;
+    /// A copy of its own.
+    fn boxed(&self) -> Box<dyn AnyFormat>;
     fn layouts(&self, level: Level) -> Vec<Layout>;
     fn prots(&self) -> Vec<(&'static str, Prot)>;
 }
@@ -71,6 +73,10 @@ impl<F: Format> AnyFormat for F {
 
     fn bad(&self, level: Level, word: u64) -> bool {
         Format::bad(self, level, word)
+    }
+
+    fn boxed(&self) -> Box<dyn AnyFormat> {
+        Box::new(*self)
     }
 
     fn layouts(&self, level: Level) -> Vec<Layout> {
