@@ -2,10 +2,12 @@
 //!
 //! A record has the physical address, the kind, the verdict, and one column for every field that a table or a leaf of
 //! the level has. Words that hardware does not use keep their bits in the columns of a leaf, so no bit is lost. The
-//! lists of fields become tables once; the loop then only looks up.
+//! lists of fields become masks once; the loop then only moves bits.
 
 use super::decode::{DescriptorError, Place, Problem};
 use super::field::{Field, Kind, Layout, Role, Verdict};
+
+use lazymmu_bits::{Bits, Loop, fastest};
 
 /// A column of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,53 +21,32 @@ pub struct Column {
 const KIND: usize = 8;
 const VERDICT: usize = 9;
 const FIRST: usize = 10;
-/// Most 64-bit lanes of a record, and most table lookups of a lane.
+/// Most 64-bit lanes of a record.
 const LANES: usize = 8;
-const LOOKUPS: usize = 8;
+/// Most groups of bits that go to one lane.
+const MOST: usize = 4;
 
-type Table = [u64; 256];
-
-/// One lookup: a byte of the word gives bits of a lane.
-#[derive(Clone, Debug)]
-struct Lookup {
-    shift: u32,
-    table: Box<Table>,
-}
-
-/// Bits of a word that are bits of the address.
-#[derive(Clone, Copy, Debug)]
-struct Move {
-    mask: u64,
-    low: u8,
-    at: u8,
-}
-
-/// How bits above the lowest of a column go back into the word.
-#[derive(Clone, Copy, Debug)]
-struct Wide {
-    lane: usize,
-    shift: u32,
-    mask: u64,
-    to: u32,
+/// Bits of the word that go to a lane in their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Group {
+    word: u64,
+    lane: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Plan {
     mask: u64,
     value: u64,
-    base: u64,
+    code: u64,
+    /// Bits of the address that the word holds as their complement.
     flip: u64,
-    address: Vec<Move>,
     address_limit: u64,
-    address_bits: u64,
     fault: u64,
     res0: u64,
     rules: Vec<(u64, u64, u64)>,
-    /// For lanes 1 and above.
-    lookups: Vec<Vec<Lookup>>,
+    groups: Vec<Vec<Group>>,
+    /// Bits that a record may have.
     allowed: Vec<u64>,
-    lowest: Vec<Box<Table>>,
-    wide: Vec<Wide>,
 }
 
 /// The compiled form of a [`Place`].
@@ -74,13 +55,25 @@ pub struct Codec {
     place: Place,
     columns: Vec<Column>,
     lanes: usize,
-    lookups: usize,
+    /// Most groups of a lane.
+    groups: usize,
     plans: Vec<Plan>,
 }
 
-/// Bytes 0 of eight columns, gathered into eight bits by one multiplication.
-const LOWEST: u64 = 0x0101_0101_0101_0101;
-const GATHER: u64 = 0x0102_0408_1020_4080;
+/// Runs one of the loops below with the sizes of a codec as constants.
+macro_rules! sized {
+    ($codec:expr, $body:ident, $from:ident, $out:ident) => {
+        sized!($codec, $body, $from, $out, 2 3 4 5 6 7)
+    };
+    ($codec:expr, $body:ident, $from:ident, $out:ident, $($lanes:literal)*) => {
+        match ($codec.lanes, $codec.groups) {
+            $(($lanes, 1) => fastest($body::<$lanes, 1> { plans: &compile(&$codec.plans), $from, $out }),
+            ($lanes, 2) => fastest($body::<$lanes, 2> { plans: &compile(&$codec.plans), $from, $out }),
+            ($lanes, _) => fastest($body::<$lanes, MOST> { plans: &compile(&$codec.plans), $from, $out }),)*
+            _ => fastest($body::<LANES, MOST> { plans: &compile(&$codec.plans), $from, $out }),
+        }
+    };
+}
 
 impl Codec {
     /// Compiles the layouts of a place.
@@ -98,9 +91,8 @@ impl Codec {
                 plan(&place, code as u64, layout, shape, &columns, lanes)
             })
             .collect();
-        let lookups = plans.iter().flat_map(|p| p.lookups.iter().map(Vec::len)).max().unwrap_or(0);
-        let lookups = if lookups <= 3 { lookups.max(2) } else { lookups.next_multiple_of(2) };
-        Codec { place, columns, lanes, lookups, plans }
+        let groups = plans.iter().flat_map(|plan| plan.groups.iter().map(Vec::len)).max().unwrap_or(1);
+        Codec { place, columns, lanes, groups, plans }
     }
 
     #[must_use]
@@ -122,30 +114,8 @@ impl Codec {
     /// Records of the words, `lanes` 64-bit lanes each in little-endian order. An error names the first word that is
     /// wider than an entry. `out` holds as many records as there are words.
     pub fn decode(&self, words: &[u64], out: &mut [u64]) -> Result<(), DescriptorError> {
-        macro_rules! sizes {
-            ($($lanes:literal)*) => {
-                match (self.lanes, self.lookups) {
-                    $(($lanes, 2) => self.decode_as::<$lanes, 2>(words, out),
-                    ($lanes, 3) => self.decode_as::<$lanes, 3>(words, out),
-                    ($lanes, 4) => self.decode_as::<$lanes, 4>(words, out),
-                    ($lanes, 6) => self.decode_as::<$lanes, 6>(words, out),
-                    ($lanes, _) => self.decode_as::<$lanes, LOOKUPS>(words, out),)*
-                    _ => self.decode_as::<LANES, LOOKUPS>(words, out),
-                }
-            };
-        }
-        sizes!(2 3 4 5 6 7)
-    }
-
-    fn decode_as<const L: usize, const T: usize>(&self, words: &[u64], out: &mut [u64]) -> Result<(), DescriptorError> {
-        let zero: Table = [0; 256];
-        let plans: Vec<_> = self.plans.iter().map(|plan| Compiled::<L, T>::of(plan, &zero)).collect();
         let limit = u64::MAX >> (64 - self.place.bits);
-        let mut all = 0;
-        for (word, record) in words.iter().zip(out.as_chunks_mut::<L>().0) {
-            all |= *word;
-            *record = plans[select(&self.plans, *word)].record(*word);
-        }
+        let all = sized!(self, Decode, words, out);
         if all > limit
             && let Some(word) = words.iter().find(|word| **word > limit)
         {
@@ -156,28 +126,10 @@ impl Codec {
 
     /// Words of the records. An error says which record is wrong, and what in it.
     pub fn encode(&self, records: &[u64], out: &mut [u64]) -> Result<(), (usize, DescriptorError)> {
-        match self.lanes {
-            2 => self.encode_as::<2>(records, out),
-            3 => self.encode_as::<3>(records, out),
-            4 => self.encode_as::<4>(records, out),
-            5 => self.encode_as::<5>(records, out),
-            6 => self.encode_as::<6>(records, out),
-            7 => self.encode_as::<7>(records, out),
-            _ => self.encode_as::<LANES>(records, out),
+        match sized!(self, Encode, records, out) {
+            Some(at) => Err((at, self.explain(&records[at * self.lanes..(at + 1) * self.lanes]))),
+            None => Ok(()),
         }
-    }
-
-    fn encode_as<const L: usize>(&self, records: &[u64], out: &mut [u64]) -> Result<(), (usize, DescriptorError)> {
-        let plans: Vec<_> = self.plans.iter().map(Packed::<L>::of).collect();
-        for (at, (record, word)) in records.as_chunks::<L>().0.iter().zip(out).enumerate() {
-            let code = (record[KIND / 8].to_le() & 0xff) as usize;
-            let packed = plans.get(code).map(|plan| plan.word(record));
-            *word = packed.map_or(0, |(word, _)| word);
-            if packed.is_none_or(|(word, wrong)| wrong != 0 || select(&self.plans, word) != code) {
-                return Err((at, self.explain(record)));
-            }
-        }
-        Ok(())
     }
 
     /// What is wrong with a record.
@@ -199,11 +151,11 @@ impl Codec {
                 .rev()
                 .fold(0, |value, byte| value << 8 | u64::from(*byte));
             let allowed = match column.offset {
-                0 => plan.address_bits,
+                0 => plan.allowed[0],
                 KIND | VERDICT => continue,
                 offset => (0..column.bytes).rev().fold(0, |mask, n| {
                     let at = offset + n;
-                    mask << 8 | (plan.allowed[at / 8 - 1] >> (at % 8 * 8)) & 0xff
+                    mask << 8 | (plan.allowed[at / 8] >> (at % 8 * 8)) & 0xff
                 }),
             };
             if column.offset == 0 && value > plan.address_limit {
@@ -255,85 +207,64 @@ fn columns(layouts: &[Layout]) -> Vec<Column> {
 }
 
 fn plan(place: &Place, code: u64, layout: &Layout, shape: &Layout, columns: &[Column], lanes: usize) -> Plan {
+    let used = layout.kind != Kind::Invalid;
+    let of_role = |role| layout.fields.iter().filter(|f| f.role == role).fold(0, |mask, f| mask | f.mask());
     let mut plan = Plan {
         mask: layout.mask,
         value: layout.value,
-        base: code,
-        flip: 0,
-        address: Vec::new(),
-        address_limit: u64::MAX,
-        address_bits: 0,
-        fault: 0,
-        res0: 0,
+        code,
+        flip: shape.fields.iter().filter(|f| f.inverted).fold(0, |mask, f| mask | f.mask()),
+        address_limit: if used { u64::MAX >> (64 - place.pa_bits) } else { u64::MAX },
+        fault: of_role(Role::Reserved),
+        res0: of_role(Role::Res0),
         rules: layout.rules.iter().map(|rule| (rule.mask, rule.value, rule.verdict as u64)).collect(),
-        lookups: vec![Vec::new(); lanes - 1],
-        allowed: vec![0; lanes - 1],
-        lowest: vec![Box::new([0; 256]); lanes - 1],
-        wide: Vec::new(),
+        groups: vec![Vec::new(); lanes],
+        allowed: vec![0; lanes],
     };
-    plan.allowed[0] |= 0xffff;
-    for field in &layout.fields {
-        match field.role {
-            Role::Res0 => plan.res0 |= field.mask(),
-            Role::Reserved => plan.fault |= field.mask(),
-            _ => {}
-        }
-    }
+    plan.allowed[KIND / 8] |= 0xffff << (KIND % 8 * 8);
     for field in &shape.fields {
-        if field.role == Role::Address {
-            plan.address = field.parts.iter().map(|p| Move { mask: p.mask(), low: p.low, at: p.at }).collect();
-            plan.address_bits = field.value_mask();
-            plan.flip = if field.inverted { field.mask() } else { 0 };
-            if layout.kind != Kind::Invalid {
-                plan.address_limit = u64::MAX >> (64 - place.pa_bits);
-            }
-        } else if let Some(column) = columns.iter().find(|c| c.name == field.name) {
+        let name = if field.role == Role::Address { "address" } else { field.name };
+        if let Some(column) = columns.iter().find(|c| c.name == name) {
             deposit(&mut plan, field, column);
         }
     }
     plan
 }
 
-/// Adds a field to the tables of a plan, bit by bit.
+/// Adds a field to the groups of a plan, part by part. A part that would come out of order opens a group.
 fn deposit(plan: &mut Plan, field: &Field, column: &Column) {
     for part in &field.parts {
-        for n in 0..=part.high - part.low {
-            let (from, to) = (u32::from(part.low + n), column.offset as u32 * 8 + u32::from(part.at + n));
-            let (lane, bit) = (to as usize / 64 - 1, to % 64);
-            let shift = from & !7;
-            let lookups = &mut plan.lookups[lane];
-            let known = lookups.iter().position(|lookup| lookup.shift == shift);
-            let index = known.unwrap_or_else(|| {
-                lookups.push(Lookup { shift, table: Box::new([0; 256]) });
-                lookups.len() - 1
-            });
-            for (byte, lanes) in lookups[index].table.iter_mut().enumerate() {
-                *lanes |= ((byte as u64 >> (from - shift)) & 1) << bit;
+        let to = column.offset * 8 + usize::from(part.at);
+        let lane = to / 64;
+        let bits = (part.mask() >> part.low) << (to % 64);
+        plan.allowed[lane] |= bits;
+        let groups = &mut plan.groups[lane];
+        let fits = |group: &Group| {
+            // Sets of bits are in order when as many lie below the new ones on both sides.
+            let below = |mask: u64, low: u32| (mask & !(u64::MAX << low)).count_ones();
+            below(group.word, u32::from(part.low)) == below(group.lane, bits.trailing_zeros())
+        };
+        let group = match groups.iter().position(fits) {
+            Some(index) => &mut groups[index],
+            None => {
+                groups.push(Group::default());
+                let last = groups.len() - 1;
+                &mut groups[last]
             }
-            plan.allowed[lane] |= 1 << bit;
-            if bit % 8 == 0 {
-                // GATHER puts the lowest bit of byte b into bit b.
-                for (gathered, word) in plan.lowest[lane].iter_mut().enumerate() {
-                    *word |= ((gathered as u64 >> (bit / 8)) & 1) << from;
-                }
-            } else {
-                let join = |w: &&mut Wide| {
-                    let len = w.mask.count_ones();
-                    w.lane == lane && w.shift + len == bit && w.to + len == from
-                };
-                match plan.wide.iter_mut().find(join) {
-                    Some(wide) => wide.mask = wide.mask << 1 | 1,
-                    None => plan.wide.push(Wide { lane, shift: bit, mask: 1, to: from }),
-                }
-            }
-        }
+        };
+        group.word |= part.mask();
+        group.lane |= bits;
     }
 }
 
-#[inline]
-fn select(plans: &[Plan], word: u64) -> usize {
+/// The kind of a word: the first plan that takes it. Most words are of the first.
+#[inline(always)]
+fn select<const L: usize, const T: usize>(plans: &[Compiled<'_, L, T>], word: u64) -> usize {
+    if word & plans[0].mask == plans[0].value {
+        return 0;
+    }
     let mut found = plans.len() - 1;
-    for (n, plan) in plans.iter().enumerate().rev() {
+    for (n, plan) in plans.iter().enumerate().skip(1).rev() {
         if word & plan.mask == plan.value {
             found = n;
         }
@@ -342,95 +273,105 @@ fn select(plans: &[Plan], word: u64) -> usize {
 }
 
 /// A plan whose sizes the compiler knows.
+#[derive(Clone, Copy)]
 struct Compiled<'a, const L: usize, const T: usize> {
+    mask: u64,
+    value: u64,
     plan: &'a Plan,
-    address: [Move; 2],
-    lookups: [[(u32, &'a Table); T]; L],
+    groups: [[Group; T]; L],
+    allowed: [u64; L],
 }
 
-impl<'a, const L: usize, const T: usize> Compiled<'a, L, T> {
-    fn of(plan: &'a Plan, zero: &'a Table) -> Self {
-        let mut lookups = [[(0, zero); T]; L];
-        for (lane, from) in plan.lookups.iter().enumerate() {
-            for (to, lookup) in lookups[lane + 1].iter_mut().zip(from) {
-                *to = (lookup.shift, &lookup.table);
+fn compile<const L: usize, const T: usize>(plans: &[Plan]) -> Vec<Compiled<'_, L, T>> {
+    let one = |plan: &'_ Plan| {
+        let (mut groups, mut allowed) = ([[Group::default(); T]; L], [0; L]);
+        for ((to, from), (bits, given)) in
+            groups.iter_mut().zip(&plan.groups).zip(allowed.iter_mut().zip(&plan.allowed))
+        {
+            *bits = *given;
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = *from;
             }
         }
-        let none = Move { mask: 0, low: 0, at: 0 };
-        let mut address = [none; 2];
-        for (to, from) in address.iter_mut().zip(&plan.address) {
-            *to = *from;
-        }
-        Compiled { plan, address, lookups }
-    }
+        (groups, allowed)
+    };
+    plans
+        .iter()
+        .map(|plan| {
+            let (groups, allowed) = one(plan);
+            Compiled { mask: plan.mask, value: plan.value, plan, groups, allowed }
+        })
+        .collect()
+}
 
-    #[inline]
-    fn record(&self, word: u64) -> [u64; L] {
-        let plan = self.plan;
-        let mut record = [0; L];
-        let flipped = word ^ plan.flip;
-        let address =
-            self.address.iter().fold(0, |address, part| address | ((flipped & part.mask) >> part.low) << part.at);
-        let mut verdict = u64::from(word & plan.res0 != 0) | u64::from(word & plan.fault != 0) << 1;
-        verdict |= u64::from(address > plan.address_limit) << 1;
-        for (mask, value, rule) in &plan.rules {
-            verdict |= if word & mask == *value { *rule } else { 0 };
+struct Decode<'a, const L: usize, const T: usize> {
+    plans: &'a [Compiled<'a, L, T>],
+    words: &'a [u64],
+    out: &'a mut [u64],
+}
+
+impl<const L: usize, const T: usize> Loop for Decode<'_, L, T> {
+    /// All bits of all words.
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<B: Bits>(self, bits: B) -> u64 {
+        let mut all = 0;
+        for (word, record) in self.words.iter().zip(self.out.as_chunks_mut::<L>().0) {
+            let word = *word;
+            all |= word;
+            let Compiled { plan, groups, .. } = &self.plans[select(self.plans, word)];
+            let mut lanes = [0; L];
+            for (lane, groups) in lanes.iter_mut().zip(groups) {
+                for group in groups {
+                    *lane |= bits.deposit(bits.extract(word ^ plan.flip, group.word), group.lane);
+                }
+            }
+            let mut verdict = u64::from(word & plan.res0 != 0) | u64::from(word & plan.fault != 0) << 1;
+            verdict |= u64::from(lanes[0] > plan.address_limit) << 1;
+            for (mask, value, rule) in &plan.rules {
+                verdict |= if word & mask == *value { *rule } else { 0 };
+            }
+            // Acceptable and invalid together are invalid.
+            verdict &= !(verdict >> 1);
+            lanes[KIND / 8] |= plan.code << (KIND % 8 * 8) | verdict << (VERDICT % 8 * 8);
+            *record = lanes.map(u64::to_le);
         }
-        // Acceptable and invalid together are invalid.
-        verdict &= !(verdict >> 1);
-        record[0] = address.to_le();
-        for lane in 1..L {
-            let bits =
-                self.lookups[lane].iter().fold(0, |bits, (shift, table)| bits | table[(word >> shift) as u8 as usize]);
-            record[lane] = bits;
-        }
-        record[1] |= plan.base | verdict << 8;
-        for lane in &mut record[1..] {
-            *lane = lane.to_le();
-        }
-        record
+        all
     }
 }
 
-/// The same for the way back.
-struct Packed<'a, const L: usize> {
-    plan: &'a Plan,
-    address: [Move; 2],
-    allowed: [u64; L],
-    lowest: [&'a Table; L],
+struct Encode<'a, const L: usize, const T: usize> {
+    plans: &'a [Compiled<'a, L, T>],
+    records: &'a [u64],
+    out: &'a mut [u64],
 }
 
-impl<'a, const L: usize> Packed<'a, L> {
-    fn of(plan: &'a Plan) -> Self {
-        let mut allowed = [plan.address_bits & plan.address_limit; L];
-        allowed[1..].copy_from_slice(&plan.allowed);
-        let mut lowest: [&Table; L] = [&plan.lowest[0]; L];
-        for (to, from) in lowest[1..].iter_mut().zip(&plan.lowest) {
-            *to = from;
-        }
-        let mut address = [Move { mask: 0, low: 0, at: 0 }; 2];
-        for (to, from) in address.iter_mut().zip(&plan.address) {
-            *to = *from;
-        }
-        Packed { plan, address, allowed, lowest }
-    }
+impl<const L: usize, const T: usize> Loop for Encode<'_, L, T> {
+    /// The first record that is wrong.
+    type Output = Option<usize>;
 
-    /// The word, and bits that the record should not have.
-    #[inline]
-    fn word(&self, record: &[u64; L]) -> (u64, u64) {
-        let address = record[0].to_le();
-        let mut word = self.address.iter().fold(0, |word, part| word | ((address >> part.at) << part.low) & part.mask)
-            ^ self.plan.flip;
-        let mut wrong = address & !self.allowed[0];
-        for lane in 1..L {
-            let bits = record[lane].to_le();
-            wrong |= bits & !self.allowed[lane];
-            let bits = if lane == 1 { bits & !0xffff } else { bits };
-            word |= self.lowest[lane][((bits & LOWEST).wrapping_mul(GATHER) >> 56) as usize];
+    #[inline(always)]
+    fn run<B: Bits>(self, bits: B) -> Option<usize> {
+        for (at, (record, out)) in self.records.as_chunks::<L>().0.iter().zip(self.out).enumerate() {
+            let code = (record[KIND / 8].to_le() >> (KIND % 8 * 8)) as u8;
+            let Some(Compiled { plan, groups, allowed, .. }) = self.plans.get(usize::from(code)) else {
+                return Some(at);
+            };
+            let (mut word, mut wrong) = (plan.flip, 0);
+            for ((lane, groups), allowed) in record.iter().zip(groups).zip(allowed) {
+                let lane = lane.to_le();
+                wrong |= lane & !allowed;
+                for group in groups {
+                    word ^= bits.deposit(bits.extract(lane, group.lane), group.word);
+                }
+            }
+            wrong |= u64::from(record[0].to_le() > plan.address_limit);
+            *out = word;
+            if wrong != 0 || select(self.plans, word) != usize::from(code) {
+                return Some(at);
+            }
         }
-        for wide in &self.plan.wide {
-            word |= ((record[wide.lane + 1].to_le() >> wide.shift) & wide.mask) << wide.to;
-        }
-        (word, wrong)
+        None
     }
 }
