@@ -7,7 +7,7 @@
 use super::decode::{DescriptorError, Place, Problem};
 use super::field::{Field, Kind, Layout, Role, Verdict};
 
-use lazymmu_bits::{Bits, Loop, fastest};
+use lazymmu_bits::{Bits, Loop, Portable, fastest};
 
 /// A column of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,13 @@ struct Group {
     lane: u64,
 }
 
+/// Neighbouring bits of the word that are neighbouring bits of the address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Move {
+    right: u32,
+    address: u64,
+}
+
 #[derive(Clone, Debug)]
 struct Plan {
     mask: u64,
@@ -40,10 +47,14 @@ struct Plan {
     code: u64,
     /// Bits of the address that the word holds as their complement.
     flip: u64,
-    address_limit: u64,
+    /// Bits that make the word invalid, or acceptable.
     fault: u64,
     res0: u64,
-    rules: Vec<(u64, u64, u64)>,
+    /// Bits that rules look at, and the verdict for each of their combinations.
+    watched: u64,
+    verdicts: Vec<u64>,
+    moves: [Move; 2],
+    /// Of lanes 1 and above.
     groups: Vec<Vec<Group>>,
     /// Bits that a record may have.
     allowed: Vec<u64>,
@@ -158,11 +169,12 @@ impl Codec {
                     mask << 8 | (plan.allowed[at / 8] >> (at % 8 * 8)) & 0xff
                 }),
             };
-            if column.offset == 0 && value > plan.address_limit {
+            let address_limit = u64::MAX >> (64 - self.place.pa_bits);
+            if column.offset == 0 && layout.kind != Kind::Invalid && value > address_limit {
                 return problem(
                     column.name,
                     value,
-                    format!("{:#x}, {} bits of physical address", plan.address_limit, self.place.pa_bits),
+                    format!("{:#x}, {} bits of physical address", address_limit, self.place.pa_bits),
                 );
             }
             if value & !allowed != 0 {
@@ -181,16 +193,17 @@ impl Codec {
 
 /// Names and places of the columns: of leaves and tables, in the order of their bits.
 fn columns(layouts: &[Layout]) -> Vec<Column> {
-    let mut found: Vec<(u8, &'static str, u32)> = Vec::new();
+    // Fields in several pieces come last, so that the others stand in the order of their bits.
+    let mut found: Vec<((bool, u8), &'static str, u32)> = Vec::new();
     let used = layouts.iter().filter(|l| l.kind != Kind::Invalid);
     for field in used.flat_map(|l| &l.fields).filter(|f| f.role != Role::Address) {
         let width = 64 - field.value_mask().leading_zeros();
         match found.iter_mut().find(|(_, name, _)| *name == field.name) {
             Some((_, _, bits)) => *bits = width.max(*bits),
-            None => found.push((field.parts[0].low, field.name, width)),
+            None => found.push(((field.parts.len() > 1, field.parts[0].low), field.name, width)),
         }
     }
-    found.sort_by_key(|(low, ..)| *low);
+    found.sort_by_key(|(place, ..)| *place);
     let mut columns = vec![
         Column { name: "address", offset: 0, bytes: 8 },
         Column { name: "kind", offset: KIND, bytes: 1 },
@@ -207,24 +220,35 @@ fn columns(layouts: &[Layout]) -> Vec<Column> {
 }
 
 fn plan(place: &Place, code: u64, layout: &Layout, shape: &Layout, columns: &[Column], lanes: usize) -> Plan {
-    let used = layout.kind != Kind::Invalid;
     let of_role = |role| layout.fields.iter().filter(|f| f.role == role).fold(0, |mask, f| mask | f.mask());
+    let limit = u64::MAX >> (64 - place.pa_bits);
+    // Address bits above the physical width, where hardware would use the address.
+    let above = layout.address().filter(|_| layout.kind != Kind::Invalid).map_or(0, |f| f.put(f.value_mask() & !limit));
+    let watched = layout.rules.iter().fold(0, |mask, rule| mask | rule.mask);
+    let rules = |word| layout.rules.iter().filter(|r| word & r.mask == r.value).fold(0, |v, r| v | r.verdict as u64);
     let mut plan = Plan {
         mask: layout.mask,
         value: layout.value,
         code,
-        flip: shape.fields.iter().filter(|f| f.inverted).fold(0, |mask, f| mask | f.mask()),
-        address_limit: if used { u64::MAX >> (64 - place.pa_bits) } else { u64::MAX },
-        fault: of_role(Role::Reserved),
+        flip: 0,
+        fault: of_role(Role::Reserved) | above,
         res0: of_role(Role::Res0),
-        rules: layout.rules.iter().map(|rule| (rule.mask, rule.value, rule.verdict as u64)).collect(),
+        watched,
+        verdicts: (0..1 << watched.count_ones()).map(|bits| rules(Portable.deposit(bits, watched))).collect(),
+        moves: [Move::default(); 2],
         groups: vec![Vec::new(); lanes],
         allowed: vec![0; lanes],
     };
     plan.allowed[KIND / 8] |= 0xffff << (KIND % 8 * 8);
     for field in &shape.fields {
-        let name = if field.role == Role::Address { "address" } else { field.name };
-        if let Some(column) = columns.iter().find(|c| c.name == name) {
+        if field.role == Role::Address {
+            plan.flip = if field.inverted { field.mask() } else { 0 };
+            plan.allowed[0] = field.value_mask() & if layout.kind == Kind::Invalid { u64::MAX } else { limit };
+            for (to, part) in plan.moves.iter_mut().zip(&field.parts) {
+                let address = (part.mask() >> part.low) << part.at;
+                *to = Move { right: (64 + u32::from(part.low) - u32::from(part.at)) % 64, address };
+            }
+        } else if let Some(column) = columns.iter().find(|c| c.name == field.name) {
             deposit(&mut plan, field, column);
         }
     }
@@ -257,52 +281,52 @@ fn deposit(plan: &mut Plan, field: &Field, column: &Column) {
     }
 }
 
-/// The kind of a word: the first plan that takes it. Most words are of the first.
-#[inline(always)]
-fn select<const L: usize, const T: usize>(plans: &[Compiled<'_, L, T>], word: u64) -> usize {
-    if word & plans[0].mask == plans[0].value {
-        return 0;
-    }
-    let mut found = plans.len() - 1;
-    for (n, plan) in plans.iter().enumerate().skip(1).rev() {
-        if word & plan.mask == plan.value {
-            found = n;
-        }
-    }
-    found
-}
-
 /// A plan whose sizes the compiler knows.
 #[derive(Clone, Copy)]
 struct Compiled<'a, const L: usize, const T: usize> {
     mask: u64,
     value: u64,
-    plan: &'a Plan,
+    code: u64,
+    flip: u64,
+    fault: u64,
+    res0: u64,
+    watched: u64,
+    verdicts: &'a [u64],
+    moves: [Move; 2],
     groups: [[Group; T]; L],
     allowed: [u64; L],
 }
 
 fn compile<const L: usize, const T: usize>(plans: &[Plan]) -> Vec<Compiled<'_, L, T>> {
-    let one = |plan: &'_ Plan| {
+    let one = |plan: &Plan| {
         let (mut groups, mut allowed) = ([[Group::default(); T]; L], [0; L]);
-        for ((to, from), (bits, given)) in
-            groups.iter_mut().zip(&plan.groups).zip(allowed.iter_mut().zip(&plan.allowed))
-        {
-            *bits = *given;
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = *from;
-            }
+        for (to, from) in groups.iter_mut().zip(&plan.groups) {
+            to[..from.len()].copy_from_slice(from);
         }
+        allowed[..plan.allowed.len()].copy_from_slice(&plan.allowed);
         (groups, allowed)
     };
     plans
         .iter()
         .map(|plan| {
             let (groups, allowed) = one(plan);
-            Compiled { mask: plan.mask, value: plan.value, plan, groups, allowed }
+            let &Plan { mask, value, code, flip, fault, res0, watched, ref verdicts, moves, .. } = plan;
+            Compiled { mask, value, code, flip, fault, res0, watched, verdicts, moves, groups, allowed }
         })
         .collect()
 }
+
+/// The kind of a word: the first plan that takes it. Most words are of the first.
+#[inline(always)]
+fn select<const L: usize, const T: usize>(plans: &[Compiled<'_, L, T>], word: u64) -> usize {
+    let mut n = 0;
+    while n + 1 < plans.len() && word & plans[n].mask != plans[n].value {
+        n += 1;
+    }
+    n
+}
+
+// Below are plain loops: adapters of iterators are not always inlined into functions with CPU features of their own.
 
 struct Decode<'a, const L: usize, const T: usize> {
     plans: &'a [Compiled<'a, L, T>],
@@ -317,25 +341,35 @@ impl<const L: usize, const T: usize> Loop for Decode<'_, L, T> {
     #[inline(always)]
     fn run<B: Bits>(self, bits: B) -> u64 {
         let mut all = 0;
-        for (word, record) in self.words.iter().zip(self.out.as_chunks_mut::<L>().0) {
+        let plans = self.plans;
+        let (records, _) = self.out.as_chunks_mut::<L>();
+        let Some(first) = plans.first() else { return all };
+        for (word, record) in self.words.iter().zip(records) {
             let word = *word;
             all |= word;
-            let Compiled { plan, groups, .. } = &self.plans[select(self.plans, word)];
-            let mut lanes = [0; L];
-            for (lane, groups) in lanes.iter_mut().zip(groups) {
-                for group in groups {
-                    *lane |= bits.deposit(bits.extract(word ^ plan.flip, group.word), group.lane);
-                }
-            }
-            let mut verdict = u64::from(word & plan.res0 != 0) | u64::from(word & plan.fault != 0) << 1;
-            verdict |= u64::from(lanes[0] > plan.address_limit) << 1;
-            for (mask, value, rule) in &plan.rules {
-                verdict |= if word & mask == *value { *rule } else { 0 };
-            }
+            let kind = if word & first.mask == first.value { first } else { &plans[select(plans, word)] };
+            let mut verdict = u64::from(word & kind.res0 != 0) | u64::from(word & kind.fault != 0) << 1;
+            verdict |= kind.verdicts[bits.extract(word, kind.watched) as usize];
             // Acceptable and invalid together are invalid.
             verdict &= !(verdict >> 1);
-            lanes[KIND / 8] |= plan.code << (KIND % 8 * 8) | verdict << (VERDICT % 8 * 8);
-            *record = lanes.map(u64::to_le);
+            let flipped = word ^ kind.flip;
+            let [low, high] = kind.moves;
+            let address =
+                flipped.rotate_right(low.right) & low.address | flipped.rotate_right(high.right) & high.address;
+            record[0] = address.to_le();
+            let mut head = kind.code << (KIND % 8 * 8) | verdict << (VERDICT % 8 * 8);
+            let mut lane = 1;
+            while lane < L {
+                let mut group = 0;
+                while group < T {
+                    let Group { word: from, lane: to } = kind.groups[lane][group];
+                    head |= bits.deposit(bits.extract(word, from), to);
+                    group += 1;
+                }
+                record[lane] = head.to_le();
+                head = 0;
+                lane += 1;
+            }
         }
         all
     }
@@ -353,22 +387,35 @@ impl<const L: usize, const T: usize> Loop for Encode<'_, L, T> {
 
     #[inline(always)]
     fn run<B: Bits>(self, bits: B) -> Option<usize> {
-        for (at, (record, out)) in self.records.as_chunks::<L>().0.iter().zip(self.out).enumerate() {
-            let code = (record[KIND / 8].to_le() >> (KIND % 8 * 8)) as u8;
-            let Some(Compiled { plan, groups, allowed, .. }) = self.plans.get(usize::from(code)) else {
+        let plans = self.plans;
+        let (records, _) = self.records.as_chunks::<L>();
+        for (at, (record, out)) in records.iter().zip(self.out).enumerate() {
+            let code = usize::from((record[KIND / 8].to_le() >> (KIND % 8 * 8)) as u8);
+            if code >= plans.len() {
                 return Some(at);
-            };
-            let (mut word, mut wrong) = (plan.flip, 0);
-            for ((lane, groups), allowed) in record.iter().zip(groups).zip(allowed) {
-                let lane = lane.to_le();
-                wrong |= lane & !allowed;
-                for group in groups {
-                    word ^= bits.deposit(bits.extract(lane, group.lane), group.word);
-                }
             }
-            wrong |= u64::from(record[0].to_le() > plan.address_limit);
+            let kind = &plans[code];
+            let address = record[0].to_le();
+            let mut wrong = address & !kind.allowed[0];
+            let [low, high] = kind.moves;
+            let mut word = (address & low.address).rotate_left(low.right);
+            word |= (address & high.address).rotate_left(high.right);
+            word ^= kind.flip;
+            let mut lane = 1;
+            while lane < L {
+                let given = record[lane].to_le();
+                wrong |= given & !kind.allowed[lane];
+                let mut group = 0;
+                while group < T {
+                    let Group { word: to, lane: from } = kind.groups[lane][group];
+                    word |= bits.deposit(bits.extract(given, from), to);
+                    group += 1;
+                }
+                lane += 1;
+            }
             *out = word;
-            if wrong != 0 || select(self.plans, word) != usize::from(code) {
+            let taken = word & kind.mask == kind.value && (code == 0 || select(plans, word) == code);
+            if wrong != 0 || !taken {
                 return Some(at);
             }
         }
