@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from lazymmu.descriptor.place import codec
 Records = np.ndarray[Any, np.dtype[np.void]]
 
 
+@lru_cache(maxsize=256)
 def _dtype(native: _native.Codec) -> np.dtype[np.void]:
     names, offsets, sizes = zip(*native.columns, strict=True)
     return np.dtype(

@@ -13,9 +13,12 @@ LEVELS = ("pte", "pmd", "pud", "p4d", "pgd")
 """Names of levels, from the leaf table upwards; the numbers 1 to 5 are the same levels."""
 
 
+GEOMETRIES = _native.geometries()
+
+
 def _unknown(name: str) -> DescriptorError:
     """Says which part of the name cannot exist, by its difference from geometries that do."""
-    known = list(_native.geometries())
+    known = list(GEOMETRIES)
     text = f"unknown geometry {name!r}"
     match = re.fullmatch(r"(.*?)(\d+)(level)?", name)
     if match:
@@ -44,7 +47,7 @@ def level_number(level: str | int) -> int:
 def codec(geometry: str, level: str | int, backend: str | None, pa_bits: int | None) -> _native.Codec:
     """The compiled format; the same one for the same question."""
     number = level_number(level)
-    if geometry not in _native.geometries():
+    if geometry not in GEOMETRIES:
         raise _unknown(geometry)
     if pa_bits is not None and not 0 < pa_bits < 256:
         raise DescriptorError(f"pa_bits = {pa_bits}, limit: 1 to 64", "pa_bits", pa_bits, "1 to 64")

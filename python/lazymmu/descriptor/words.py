@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lazymmu import _native
 from lazymmu.descriptor.entry import Descriptor, Problem, Value
-from lazymmu.descriptor.place import LEVELS, codec, kinds_of, level_number
+from lazymmu.descriptor.place import GEOMETRIES, LEVELS, codec, kinds_of, level_number
 from lazymmu.errors import DescriptorError
 
 
@@ -40,7 +39,7 @@ def decode(
         geometry=geometry,
         backend=native.backend,
         level=LEVELS[level_number(level) - 1],
-        bits=8 * int(_native.geometries()[geometry]["entry_bytes"]),
+        bits=8 * int(GEOMETRIES[geometry]["entry_bytes"]),
         kind=kind.name,
         hardware=kind.hardware,
         about=kind.about,

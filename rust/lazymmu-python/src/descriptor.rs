@@ -48,7 +48,8 @@ impl Codec {
         })?;
         let format = machine.format().boxed();
         let place = Place::new(&*format, shape, level, pa_bits).map_err(|e| errors::descriptor(&e, None))?;
-        Ok(Codec { backend: found.map_or("", |b| b.name), level, format, batch: Batch::new(place) })
+        let batch = Batch::new(place).map_err(|e| errors::descriptor(&e, None))?;
+        Ok(Codec { backend: found.map_or("", |b| b.name), level, format, batch })
     }
 
     #[getter]

@@ -93,7 +93,7 @@ fn every_word_has_a_layout_and_comes_back() {
 fn arrays_agree_with_single_words() {
     places(|name, place| {
         let words = words(&place);
-        let codec = Codec::new(place.clone());
+        let codec = Codec::new(place.clone()).unwrap();
         let lanes = codec.lanes();
         let mut records = vec![0; words.len() * lanes];
         codec.decode(&words, &mut records).unwrap();

@@ -23,8 +23,6 @@ const VERDICT: usize = 9;
 const FIRST: usize = 10;
 /// Most 64-bit lanes of a record.
 const LANES: usize = 8;
-/// Most groups of bits that go to one lane.
-const MOST: usize = 4;
 
 /// Bits of the word that go to a lane in their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,17 +43,17 @@ struct Plan {
     mask: u64,
     value: u64,
     code: u64,
-    /// Bits of the address that the word holds as their complement.
-    flip: u64,
     /// Bits that make the word invalid, or acceptable.
     fault: u64,
     res0: u64,
     /// Bits that rules look at, and the verdict for each of their combinations.
     watched: u64,
     verdicts: Vec<u64>,
-    moves: [Move; 2],
+    address: Move,
     /// Of lanes 1 and above.
-    groups: Vec<Vec<Group>>,
+    groups: Vec<Group>,
+    /// What is out of order, or of the address in another place.
+    extra: Vec<(usize, Group)>,
     /// Bits that a record may have.
     allowed: Vec<u64>,
 }
@@ -66,8 +64,6 @@ pub struct Codec {
     place: Place,
     columns: Vec<Column>,
     lanes: usize,
-    /// Most groups of a lane.
-    groups: usize,
     plans: Vec<Plan>,
 }
 
@@ -77,19 +73,16 @@ macro_rules! sized {
         sized!($codec, $body, $from, $out, 2 3 4 5 6 7)
     };
     ($codec:expr, $body:ident, $from:ident, $out:ident, $($lanes:literal)*) => {
-        match ($codec.lanes, $codec.groups) {
-            $(($lanes, 1) => fastest($body::<$lanes, 1> { plans: &compile(&$codec.plans), $from, $out }),
-            ($lanes, 2) => fastest($body::<$lanes, 2> { plans: &compile(&$codec.plans), $from, $out }),
-            ($lanes, _) => fastest($body::<$lanes, MOST> { plans: &compile(&$codec.plans), $from, $out }),)*
-            _ => fastest($body::<LANES, MOST> { plans: &compile(&$codec.plans), $from, $out }),
+        match $codec.lanes {
+            $($lanes => fastest($body::<$lanes> { plans: &compile(&$codec.plans), $from, $out }),)*
+            _ => fastest($body::<LANES> { plans: &compile(&$codec.plans), $from, $out }),
         }
     };
 }
 
 impl Codec {
-    /// Compiles the layouts of a place.
-    #[must_use]
-    pub fn new(place: Place) -> Codec {
+    /// Compiles the layouts of a place. The error is a format with more fields than a record has room for.
+    pub fn new(place: Place) -> Result<Codec, DescriptorError> {
         let columns = columns(&place.layouts);
         let lanes = columns.iter().map(|c| c.offset + c.bytes).max().unwrap_or(FIRST).max(FIRST).div_ceil(8);
         let raw = place.layouts.iter().find(|l| l.kind == Kind::Leaf).or_else(|| place.layouts.first()).cloned();
@@ -102,8 +95,10 @@ impl Codec {
                 plan(&place, code as u64, layout, shape, &columns, lanes)
             })
             .collect();
-        let groups = plans.iter().flat_map(|plan| plan.groups.iter().map(Vec::len)).max().unwrap_or(1);
-        Codec { place, columns, lanes, groups, plans }
+        if lanes > LANES {
+            return Err(DescriptorError::NoFormat { geometry: place.geometry, backend: String::new() });
+        }
+        Ok(Codec { place, columns, lanes, plans })
     }
 
     #[must_use]
@@ -230,23 +225,26 @@ fn plan(place: &Place, code: u64, layout: &Layout, shape: &Layout, columns: &[Co
         mask: layout.mask,
         value: layout.value,
         code,
-        flip: 0,
         fault: of_role(Role::Reserved) | above,
         res0: of_role(Role::Res0),
         watched,
         verdicts: (0..1 << watched.count_ones()).map(|bits| rules(Portable.deposit(bits, watched))).collect(),
-        moves: [Move::default(); 2],
-        groups: vec![Vec::new(); lanes],
+        address: Move::default(),
+        groups: vec![Group::default(); lanes],
+        extra: Vec::new(),
         allowed: vec![0; lanes],
     };
     plan.allowed[KIND / 8] |= 0xffff << (KIND % 8 * 8);
     for field in &shape.fields {
         if field.role == Role::Address {
-            plan.flip = if field.inverted { field.mask() } else { 0 };
             plan.allowed[0] = field.value_mask() & if layout.kind == Kind::Invalid { u64::MAX } else { limit };
-            for (to, part) in plan.moves.iter_mut().zip(&field.parts) {
+            for (n, part) in field.parts.iter().enumerate() {
                 let address = (part.mask() >> part.low) << part.at;
-                *to = Move { right: (64 + u32::from(part.low) - u32::from(part.at)) % 64, address };
+                if n == 0 {
+                    plan.address = Move { right: (64 + u32::from(part.low) - u32::from(part.at)) % 64, address };
+                } else {
+                    plan.extra.push((0, Group { word: part.mask(), lane: address }));
+                }
             }
         } else if let Some(column) = columns.iter().find(|c| c.name == field.name) {
             deposit(&mut plan, field, column);
@@ -255,26 +253,27 @@ fn plan(place: &Place, code: u64, layout: &Layout, shape: &Layout, columns: &[Co
     plan
 }
 
-/// Adds a field to the groups of a plan, part by part. A part that would come out of order opens a group.
+/// Adds a field to the groups of a plan, part by part. A part that would come out of order is an extra.
 fn deposit(plan: &mut Plan, field: &Field, column: &Column) {
     for part in &field.parts {
         let to = column.offset * 8 + usize::from(part.at);
         let lane = to / 64;
         let bits = (part.mask() >> part.low) << (to % 64);
         plan.allowed[lane] |= bits;
-        let groups = &mut plan.groups[lane];
+        // Sets of bits are in order when as many lie below the new ones on both sides.
         let fits = |group: &Group| {
-            // Sets of bits are in order when as many lie below the new ones on both sides.
             let below = |mask: u64, low: u32| (mask & !(u64::MAX << low)).count_ones();
             below(group.word, u32::from(part.low)) == below(group.lane, bits.trailing_zeros())
         };
-        let group = match groups.iter().position(fits) {
-            Some(index) => &mut groups[index],
-            None => {
-                groups.push(Group::default());
-                let last = groups.len() - 1;
-                &mut groups[last]
+        let group = if fits(&plan.groups[lane]) {
+            &mut plan.groups[lane]
+        } else {
+            let known = plan.extra.iter().position(|(at, group)| *at == lane && fits(group));
+            let index = known.unwrap_or(plan.extra.len());
+            if known.is_none() {
+                plan.extra.push((lane, Group::default()));
             }
+            &mut plan.extra[index].1
         };
         group.word |= part.mask();
         group.lane |= bits;
@@ -283,42 +282,43 @@ fn deposit(plan: &mut Plan, field: &Field, column: &Column) {
 
 /// A plan whose sizes the compiler knows.
 #[derive(Clone, Copy)]
-struct Compiled<'a, const L: usize, const T: usize> {
+struct Compiled<'a, const L: usize> {
     mask: u64,
     value: u64,
     code: u64,
-    flip: u64,
     fault: u64,
     res0: u64,
     watched: u64,
     verdicts: &'a [u64],
-    moves: [Move; 2],
-    groups: [[Group; T]; L],
-    allowed: [u64; L],
+    address: Move,
+    groups: [Group; L],
+    extra: &'a [(usize, Group)],
+    /// Bits that a record must not have.
+    forbidden: [u64; L],
 }
 
-fn compile<const L: usize, const T: usize>(plans: &[Plan]) -> Vec<Compiled<'_, L, T>> {
+fn compile<const L: usize>(plans: &[Plan]) -> Vec<Compiled<'_, L>> {
     let one = |plan: &Plan| {
-        let (mut groups, mut allowed) = ([[Group::default(); T]; L], [0; L]);
-        for (to, from) in groups.iter_mut().zip(&plan.groups) {
-            to[..from.len()].copy_from_slice(from);
+        let (mut groups, mut forbidden) = ([Group::default(); L], [u64::MAX; L]);
+        for (n, (group, allowed)) in plan.groups.iter().zip(&plan.allowed).enumerate().take(L) {
+            groups[n] = *group;
+            forbidden[n] = !allowed;
         }
-        allowed[..plan.allowed.len()].copy_from_slice(&plan.allowed);
-        (groups, allowed)
+        (groups, forbidden)
     };
     plans
         .iter()
         .map(|plan| {
-            let (groups, allowed) = one(plan);
-            let &Plan { mask, value, code, flip, fault, res0, watched, ref verdicts, moves, .. } = plan;
-            Compiled { mask, value, code, flip, fault, res0, watched, verdicts, moves, groups, allowed }
+            let (groups, forbidden) = one(plan);
+            let &Plan { mask, value, code, fault, res0, watched, ref verdicts, address, ref extra, .. } = plan;
+            Compiled { mask, value, code, fault, res0, watched, verdicts, address, groups, extra, forbidden }
         })
         .collect()
 }
 
 /// The kind of a word: the first plan that takes it. Most words are of the first.
 #[inline(always)]
-fn select<const L: usize, const T: usize>(plans: &[Compiled<'_, L, T>], word: u64) -> usize {
+fn select<const L: usize>(plans: &[Compiled<'_, L>], word: u64) -> usize {
     let mut n = 0;
     while n + 1 < plans.len() && word & plans[n].mask != plans[n].value {
         n += 1;
@@ -328,13 +328,13 @@ fn select<const L: usize, const T: usize>(plans: &[Compiled<'_, L, T>], word: u6
 
 // Below are plain loops: adapters of iterators are not always inlined into functions with CPU features of their own.
 
-struct Decode<'a, const L: usize, const T: usize> {
-    plans: &'a [Compiled<'a, L, T>],
+struct Decode<'a, const L: usize> {
+    plans: &'a [Compiled<'a, L>],
     words: &'a [u64],
     out: &'a mut [u64],
 }
 
-impl<const L: usize, const T: usize> Loop for Decode<'_, L, T> {
+impl<const L: usize> Loop for Decode<'_, L> {
     /// All bits of all words.
     type Output = u64;
 
@@ -352,36 +352,33 @@ impl<const L: usize, const T: usize> Loop for Decode<'_, L, T> {
             verdict |= kind.verdicts[bits.extract(word, kind.watched) as usize];
             // Acceptable and invalid together are invalid.
             verdict &= !(verdict >> 1);
-            let flipped = word ^ kind.flip;
-            let [low, high] = kind.moves;
-            let address =
-                flipped.rotate_right(low.right) & low.address | flipped.rotate_right(high.right) & high.address;
-            record[0] = address.to_le();
+            record[0] = (word.rotate_right(kind.address.right) & kind.address.address).to_le();
             let mut head = kind.code << (KIND % 8 * 8) | verdict << (VERDICT % 8 * 8);
             let mut lane = 1;
             while lane < L {
-                let mut group = 0;
-                while group < T {
-                    let Group { word: from, lane: to } = kind.groups[lane][group];
-                    head |= bits.deposit(bits.extract(word, from), to);
-                    group += 1;
-                }
+                head |= bits.deposit(bits.extract(word, kind.groups[lane].word), kind.groups[lane].lane);
                 record[lane] = head.to_le();
                 head = 0;
                 lane += 1;
+            }
+            let mut extra = 0;
+            while extra < kind.extra.len() {
+                let (lane, group) = kind.extra[extra];
+                extra += 1;
+                record[lane % L] |= bits.deposit(bits.extract(word, group.word), group.lane).to_le();
             }
         }
         all
     }
 }
 
-struct Encode<'a, const L: usize, const T: usize> {
-    plans: &'a [Compiled<'a, L, T>],
+struct Encode<'a, const L: usize> {
+    plans: &'a [Compiled<'a, L>],
     records: &'a [u64],
     out: &'a mut [u64],
 }
 
-impl<const L: usize, const T: usize> Loop for Encode<'_, L, T> {
+impl<const L: usize> Loop for Encode<'_, L> {
     /// The first record that is wrong.
     type Output = Option<usize>;
 
@@ -389,29 +386,31 @@ impl<const L: usize, const T: usize> Loop for Encode<'_, L, T> {
     fn run<B: Bits>(self, bits: B) -> Option<usize> {
         let plans = self.plans;
         let (records, _) = self.records.as_chunks::<L>();
+        let Some(first) = plans.first() else { return Some(0) };
         for (at, (record, out)) in records.iter().zip(self.out).enumerate() {
             let code = usize::from((record[KIND / 8].to_le() >> (KIND % 8 * 8)) as u8);
-            if code >= plans.len() {
+            let kind = if code == 0 {
+                first
+            } else if code < plans.len() {
+                &plans[code]
+            } else {
                 return Some(at);
-            }
-            let kind = &plans[code];
+            };
             let address = record[0].to_le();
-            let mut wrong = address & !kind.allowed[0];
-            let [low, high] = kind.moves;
-            let mut word = (address & low.address).rotate_left(low.right);
-            word |= (address & high.address).rotate_left(high.right);
-            word ^= kind.flip;
+            let mut wrong = address & kind.forbidden[0];
+            let mut word = (address & kind.address.address).rotate_left(kind.address.right);
             let mut lane = 1;
             while lane < L {
                 let given = record[lane].to_le();
-                wrong |= given & !kind.allowed[lane];
-                let mut group = 0;
-                while group < T {
-                    let Group { word: to, lane: from } = kind.groups[lane][group];
-                    word |= bits.deposit(bits.extract(given, from), to);
-                    group += 1;
-                }
+                wrong |= given & kind.forbidden[lane];
+                word |= bits.deposit(bits.extract(given, kind.groups[lane].lane), kind.groups[lane].word);
                 lane += 1;
+            }
+            let mut extra = 0;
+            while extra < kind.extra.len() {
+                let (lane, group) = kind.extra[extra];
+                extra += 1;
+                word |= bits.deposit(bits.extract(record[lane % L].to_le(), group.lane), group.word);
             }
             *out = word;
             let taken = word & kind.mask == kind.value && (code == 0 || select(plans, word) == code);

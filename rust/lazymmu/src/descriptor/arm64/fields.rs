@@ -105,7 +105,14 @@ impl Arm64 {
             .fields(self.attributes_of_leaf(Role::Control))
             .fields([bit("nG", 11, "not global: the TLB entry belongs to an ASID"), self.output(self.shift(level))]);
         if level != Level::Pte && self.shift(level) > 17 {
-            layout = layout.fields([bit("nT", 16, "block translation entry: may not be cached (FEAT_BBM)")]);
+            let res0 = |name, high, low| Field::new(name, high, low, Role::Res0, "reserved, zero");
+            layout = layout.fields([
+                bit("nT", 16, "block translation entry: may not be cached (FEAT_BBM)"),
+                res0("RES0_above_nT", self.shift(level) - 1, 17),
+            ]);
+            if self.high & (0xf << 12) == 0 {
+                layout = layout.fields([res0("RES0_below_nT", 15, 12)]);
+            }
         }
         if !self.lpa2 {
             layout = layout.rule("SH", 3 << 8, 1 << 8, Verdict::Acceptable, "shareability 1 is reserved");
