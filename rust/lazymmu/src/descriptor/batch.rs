@@ -326,6 +326,26 @@ fn select<const L: usize>(plans: &[Compiled<'_, L>], word: u64) -> usize {
     n
 }
 
+/// The bits of a word that are out of order in the record. Not inlined: most kinds have none.
+#[cold]
+#[inline(never)]
+fn scatter<B: Bits>(bits: B, word: u64, extra: &[(usize, Group)], record: &mut [u64]) {
+    for (lane, group) in extra {
+        record[*lane] |= bits.deposit(bits.extract(word, group.word), group.lane).to_le();
+    }
+}
+
+/// The same bits for the word.
+#[cold]
+#[inline(never)]
+fn gather<B: Bits>(bits: B, record: &[u64], extra: &[(usize, Group)]) -> u64 {
+    let mut word = 0;
+    for (lane, group) in extra {
+        word |= bits.deposit(bits.extract(record[*lane].to_le(), group.lane), group.word);
+    }
+    word
+}
+
 // Below are plain loops: adapters of iterators are not always inlined into functions with CPU features of their own.
 
 struct Decode<'a, const L: usize> {
@@ -361,11 +381,8 @@ impl<const L: usize> Loop for Decode<'_, L> {
                 head = 0;
                 lane += 1;
             }
-            let mut extra = 0;
-            while extra < kind.extra.len() {
-                let (lane, group) = kind.extra[extra];
-                extra += 1;
-                record[lane % L] |= bits.deposit(bits.extract(word, group.word), group.lane).to_le();
+            if !kind.extra.is_empty() {
+                scatter(bits, word, kind.extra, record);
             }
         }
         all
@@ -406,11 +423,8 @@ impl<const L: usize> Loop for Encode<'_, L> {
                 word |= bits.deposit(bits.extract(given, kind.groups[lane].lane), kind.groups[lane].word);
                 lane += 1;
             }
-            let mut extra = 0;
-            while extra < kind.extra.len() {
-                let (lane, group) = kind.extra[extra];
-                extra += 1;
-                word |= bits.deposit(bits.extract(record[lane % L].to_le(), group.lane), group.word);
+            if !kind.extra.is_empty() {
+                word |= gather(bits, record, kind.extra);
             }
             *out = word;
             let taken = word & kind.mask == kind.value && (code == 0 || select(plans, word) == code);
