@@ -365,27 +365,55 @@ impl<const L: usize> Loop for Decode<'_, L> {
         let (records, _) = self.out.as_chunks_mut::<L>();
         let Some(first) = plans.first() else { return all };
         for (word, record) in self.words.iter().zip(records) {
-            let word = *word;
-            all |= word;
-            let kind = if word & first.mask == first.value { first } else { &plans[select(plans, word)] };
-            let mut verdict = u64::from(word & kind.res0 != 0) | u64::from(word & kind.fault != 0) << 1;
-            verdict |= kind.verdicts[bits.extract(word, kind.watched) as usize];
-            // Acceptable and invalid together are invalid.
-            verdict &= !(verdict >> 1);
-            record[0] = (word.rotate_right(kind.address.right) & kind.address.address).to_le();
-            let mut head = kind.code << (KIND % 8 * 8) | verdict << (VERDICT % 8 * 8);
-            let mut lane = 1;
-            while lane < L {
-                head |= bits.deposit(bits.extract(word, kind.groups[lane].word), kind.groups[lane].lane);
-                record[lane] = head.to_le();
-                head = 0;
-                lane += 1;
-            }
-            if !kind.extra.is_empty() {
-                scatter(bits, word, kind.extra, record);
+            all |= *word;
+            if *word & first.mask == first.value {
+                first.record(bits, *word, record);
+            } else {
+                plans[select(plans, *word)].record(bits, *word, record);
             }
         }
         all
+    }
+}
+
+impl<const L: usize> Compiled<'_, L> {
+    #[inline(always)]
+    fn record<B: Bits>(&self, bits: B, word: u64, record: &mut [u64; L]) {
+        let mut verdict = u64::from(word & self.res0 != 0) | u64::from(word & self.fault != 0) << 1;
+        verdict |= self.verdicts[bits.extract(word, self.watched) as usize];
+        // Acceptable and invalid together are invalid.
+        verdict &= !(verdict >> 1);
+        record[0] = (word.rotate_right(self.address.right) & self.address.address).to_le();
+        let mut head = self.code << (KIND % 8 * 8) | verdict << (VERDICT % 8 * 8);
+        let mut lane = 1;
+        while lane < L {
+            head |= bits.deposit(bits.extract(word, self.groups[lane].word), self.groups[lane].lane);
+            record[lane] = head.to_le();
+            head = 0;
+            lane += 1;
+        }
+        if !self.extra.is_empty() {
+            scatter(bits, word, self.extra, record);
+        }
+    }
+
+    /// The word, and whether anything in the record is wrong for its kind.
+    #[inline(always)]
+    fn word<B: Bits>(&self, bits: B, record: &[u64; L]) -> (u64, bool) {
+        let address = record[0].to_le();
+        let mut wrong = address & self.forbidden[0];
+        let mut word = (address & self.address.address).rotate_left(self.address.right);
+        let mut lane = 1;
+        while lane < L {
+            let given = record[lane].to_le();
+            wrong |= given & self.forbidden[lane];
+            word |= bits.deposit(bits.extract(given, self.groups[lane].lane), self.groups[lane].word);
+            lane += 1;
+        }
+        if !self.extra.is_empty() {
+            word |= gather(bits, record, self.extra);
+        }
+        (word, wrong != 0 || word & self.mask != self.value)
     }
 }
 
@@ -406,29 +434,16 @@ impl<const L: usize> Loop for Encode<'_, L> {
         let Some(first) = plans.first() else { return Some(0) };
         for (at, (record, out)) in records.iter().zip(self.out).enumerate() {
             let code = usize::from((record[KIND / 8].to_le() >> (KIND % 8 * 8)) as u8);
-            let kind = if code == 0 {
-                first
+            let wrong;
+            if code == 0 {
+                (*out, wrong) = first.word(bits, record);
             } else if code < plans.len() {
-                &plans[code]
+                let (word, misfit) = plans[code].word(bits, record);
+                (*out, wrong) = (word, misfit || select(plans, word) != code);
             } else {
-                return Some(at);
-            };
-            let address = record[0].to_le();
-            let mut wrong = address & kind.forbidden[0];
-            let mut word = (address & kind.address.address).rotate_left(kind.address.right);
-            let mut lane = 1;
-            while lane < L {
-                let given = record[lane].to_le();
-                wrong |= given & kind.forbidden[lane];
-                word |= bits.deposit(bits.extract(given, kind.groups[lane].lane), kind.groups[lane].word);
-                lane += 1;
+                wrong = true;
             }
-            if !kind.extra.is_empty() {
-                word |= gather(bits, record, kind.extra);
-            }
-            *out = word;
-            let taken = word & kind.mask == kind.value && (code == 0 || select(plans, word) == code);
-            if wrong != 0 || !taken {
+            if wrong {
                 return Some(at);
             }
         }
