@@ -50,7 +50,9 @@ class Guest:
             self.uc.mem_write(table.pa, data)
         # The code of loads and stores is the first page of the text.
         self.uc.mem_write(text.start, self.stub())
+        self.before: unicorn.unicorn.UcContext | None = None
         self.start()
+        self.before = self.uc.context_save()
 
     def pattern(self, window: range) -> bytes:
         return np.arange(window.start, window.stop, self.word, dtype=np.uint64).astype(f"<u{self.word}").tobytes()
@@ -60,12 +62,19 @@ class Guest:
         return all(bytes(self.uc.mem_read(w.start, len(w))) == self.pattern(w) for w in self.ram)
 
     def run(self, pc: int) -> bool:
-        """One instruction; False: it faulted."""
+        """One instruction; False: it faulted.
+
+        The emulator does not deliver the exception, so x86 takes a second one for a double fault, and a third one stops
+        the CPU for good. What the CPU was like before is restored each time.
+        """
         try:
             self.uc.emu_start(pc, 0, count=1)
         except unicorn.UcError as error:
             assert error.errno == unicorn.UC_ERR_EXCEPTION, f"not an exception of the CPU: {error}"
+            if self.before is not None:
+                self.uc.context_restore(self.before)
             return False
+        assert self.uc.reg_read(self.PC) != pc, f"nothing runs at {pc:#x}"
         return True
 
     def create(self) -> Uc:
@@ -84,7 +93,7 @@ class Guest:
         """What the instruction of `mark` leaves."""
         return page & 0xFFFF_FFFF
 
-    ADDRESS = VALUE = MARK = 0
+    ADDRESS = VALUE = MARK = PC = 0
     STORE = 4
     """Registers, and where in the stub the store is."""
 
@@ -107,6 +116,7 @@ class X86(Guest):
     """Long mode, PAE and two levels. User mode is entered by an IRET."""
 
     ADDRESS, VALUE, MARK = x86_const.UC_X86_REG_RBX, x86_const.UC_X86_REG_RCX, x86_const.UC_X86_REG_RAX
+    PC = x86_const.UC_X86_REG_RIP
     mode = unicorn.UC_MODE_64
     cr4 = 0x20 | 0x80
     efer = 0xD01
@@ -121,8 +131,8 @@ class X86(Guest):
         return self.loads + b"\x48\xcf" + b"\x90" * 8
 
     def mark(self, page: int) -> bytes:
-        # mov eax, imm32, and padding that decodes as single bytes from wherever it is entered
-        return b"\xb8" + struct.pack("<I", page & 0xFFFF_FFFF) + b"\x90" * 3
+        # mov eax, imm32; jmp to itself, so that nothing behind it is looked at
+        return b"\xb8" + struct.pack("<I", page & 0xFFFF_FFFF) + b"\xeb\xfe\x90"
 
     def start(self) -> None:
         uc = self.uc
@@ -175,6 +185,7 @@ class Arm64(Guest):
 
     ADDRESS, VALUE = arm64_const.UC_ARM64_REG_X0, arm64_const.UC_ARM64_REG_X1
     MARK = arm64_const.UC_ARM64_REG_X2
+    PC = arm64_const.UC_ARM64_REG_PC
     faults_known = True
     SETUP = 0x10000
 
@@ -258,6 +269,7 @@ class Riscv(Guest):
     """Supervisor or user mode of a 64-bit CPU."""
 
     ADDRESS, VALUE, MARK = riscv_const.UC_RISCV_REG_A0, riscv_const.UC_RISCV_REG_A1, riscv_const.UC_RISCV_REG_A2
+    PC = riscv_const.UC_RISCV_REG_PC
     mode = unicorn.UC_MODE_RISCV64
 
     def create(self) -> Uc:

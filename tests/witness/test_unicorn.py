@@ -98,6 +98,7 @@ class World:
         self.user(top - 2 * self.page, RAM.start, 2, "PAGE_SHARED")
         # Some of it goes away again.
         self.ops.append({"vunmap_range": {"va": near_end + self.page, "size": 2 * self.page}})
+        self.ops.append({"access": {"va": self.entry}})
         run = self.machine.run(self.ops)
         assert not any(result.ret for result in run.results), [r.summary() for r in list(run.results)]
 
@@ -141,7 +142,10 @@ class World:
         """Outcome and physical address of every access, from the model."""
         asked = [(va, kind) for va in vas for kind in KINDS]
         run = self.machine.run([{"access": {"va": va, "kind": kind}} for va, kind in asked])
-        return {key: (result.outcome, result.pa) for key, result in zip(asked, run.results, strict=True)}
+        # Where the kernel copies a missing root entry on a fault, the emulator sees the tables after that.
+        outcomes = ("ok" if result.outcome == "repaired" else result.outcome for result in run.results)
+        pas = (result.pa for result in run.results)
+        return dict(zip(asked, zip(outcomes, pas, strict=True), strict=True))
 
     def guest(self, user: bool) -> guests.Guest:
         ram = [RAM] + ([range(self.case.high, self.case.high + 0x10_0000)] if self.case.high else [])
@@ -160,9 +164,9 @@ def in_text(pa: int) -> bool:
 @pytest.mark.parametrize("case", CASES, ids=[case.geometry for case in CASES])
 def test_same_translation(case: Case, user: bool) -> None:
     world = World(case)
-    guest = world.guest(user)
     vas = world.addresses(user, PROBES)
     expected = world.expected(vas)
+    guest = world.guest(user)
     counts = {"ok": 0, "not-present": 0, "permission": 0}
     for (va, kind), (outcome, pa) in expected.items():
         counts[outcome] += 1
