@@ -116,7 +116,7 @@ class X86(Guest):
     """Long mode, PAE and two levels. User mode is entered by an IRET."""
 
     ADDRESS, VALUE, MARK = x86_const.UC_X86_REG_RBX, x86_const.UC_X86_REG_RCX, x86_const.UC_X86_REG_RAX
-    PC = x86_const.UC_X86_REG_RIP
+    PC, SP = x86_const.UC_X86_REG_RIP, x86_const.UC_X86_REG_RSP
     mode = unicorn.UC_MODE_64
     cr4 = 0x20 | 0x80
     efer = 0xD01
@@ -156,7 +156,11 @@ class X86(Guest):
         if self.word == 8:
             uc.reg_write(x86_const.UC_X86_REG_CS, 0x10)
             uc.reg_write(x86_const.UC_X86_REG_SS, 0x18)
-        uc.reg_write(x86_const.UC_X86_REG_RSP, page + 0x800)
+        else:
+            # A stack of 32 bits comes from a descriptor only.
+            uc.reg_write(self.MARK, 0x18)
+            uc.emu_start(self.entry_kernel + 8, 0, count=1)
+        uc.reg_write(self.SP, page + 0x800)
         uc.emu_start(self.entry_kernel + self.IRET, 0, count=1)
         assert uc.reg_read(x86_const.UC_X86_REG_CS) & 3 == 3, "not in user mode"
 
@@ -166,13 +170,16 @@ class X86(Guest):
 
 
 class X86Pae(X86):
+    ADDRESS, VALUE, MARK = x86_const.UC_X86_REG_EBX, x86_const.UC_X86_REG_ECX, x86_const.UC_X86_REG_EAX
+    PC, SP = x86_const.UC_X86_REG_EIP, x86_const.UC_X86_REG_ESP
     mode = unicorn.UC_MODE_32
     word = 4
+    IRET = 10
     efer = 0x801
     loads = b"\x8b\x0b\x90\x90\x89\x0b\x90\x90"
 
     def stub(self) -> bytes:
-        return self.loads + b"\xcf" + b"\x90" * 8
+        return self.loads + b"\x8e\xd0\xcf" + b"\x90" * 8  # mov ss, eax; iret
 
 
 class X86TwoLevel(X86Pae):
