@@ -23,12 +23,11 @@ PROBES = 1400
 """Addresses in each half of each case; each one is read, written and executed."""
 
 KNOWN = {
-    "arm64-4k-52": "no LPA2: the emulated CPUs have ID_AA64MMFR0_EL1.PARange 4, "
-    "https://github.com/unicorn-engine/unicorn/issues/1742 (QEMU 5.0 is the base)",
+    "arm64-4k-52": "the base is QEMU 5.0.1, https://github.com/unicorn-engine/unicorn/issues/1996; FEAT_LPA2 came in 7.0",
     "arm64-16k-52": "no LPA2, as arm64-4k-52",
-    "arm64-64k-52": "no FEAT_LPA and FEAT_LVA, as arm64-4k-52",
-    "riscv-sv57": "the base, QEMU 5.0, ends at Sv48: satp.MODE 10 is not accepted",
-    "x86-64-5level": "the CPU models of Unicorn 2 do not have LA57 in CPUID, so CR4.LA57 cannot be set",
+    "arm64-64k-52": "as arm64-4k-52: FEAT_LPA and FEAT_LVA came in 7.0, https://github.com/hermit-os/loader/issues/99",
+    "riscv-sv57": "the base is QEMU 5.0.1, https://github.com/unicorn-engine/unicorn/issues/1996: satp.MODE 10 came in 7.0",
+    "x86-64-5level": "no CPU model of Unicorn 2.1 has LA57 in CPUID; models are listed in its include/unicorn/x86.h",
 }
 """Geometries that the emulator cannot walk, and why."""
 
