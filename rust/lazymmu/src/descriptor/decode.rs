@@ -77,17 +77,19 @@ impl Place {
             return Err(DescriptorError::Level { geometry: geometry.name, level: level.name(), value, limit });
         }
         let width = pa_bits.unwrap_or(geometry.pa_bits);
-        // PSE-36 gives two-level x86 addresses of 40 bits.
-        let limit = if geometry.entry_bytes == 4 { 40 } else { geometry.pa_bits };
+        let layouts = format.layouts(level);
+        // PSE-36 gives two-level x86 leaves more than its geometry says.
+        let widest =
+            |layout: &Layout| layout.address().map_or(0, |field| 64 - field.value_mask().leading_zeros() as u8);
+        let limit = layouts.iter().map(widest).fold(geometry.pa_bits, u8::max);
         if u32::from(width) <= geometry.page_shift || width > limit {
             let low = geometry.page_shift + 1;
             return Err(DescriptorError::PhysicalWidth { geometry: geometry.name, value: width, low, limit });
         }
-        let layouts = format.layouts(level);
         if layouts.is_empty() {
             return Err(DescriptorError::NoFormat { geometry: geometry.name, backend: String::new() });
         }
-        Ok(Place { geometry: geometry.name, level, bits: geometry.entry_bytes * 8, pa_bits: width, layouts })
+        Ok(Place { geometry: geometry.name, level, bits: geometry.bytes(level) * 8, pa_bits: width, layouts })
     }
 
     fn at(&self) -> String {

@@ -138,6 +138,16 @@ impl Loongarch {
         ];
         all.extend(self.unused_leaves(level));
         all.push(self.swap());
+        let astray = "neither a leaf nor a link into the direct-mapped window";
+        all.push(
+            Layout::new("astray", Kind::Invalid, 0, 0, astray)
+                .fields([
+                    Field::new("window", 63, 48, Role::Control, "the direct-mapped window, 0x9000"),
+                    bit("H", 6, "huge"),
+                ])
+                .rest("unused", Role::Ignored, 64, "not read")
+                .rule("window", 0, 0, Verdict::Invalid, "a link has 0x9000 here"),
+        );
         all
     }
 }
