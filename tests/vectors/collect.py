@@ -61,7 +61,7 @@ LEVELS = ("pte", "pmd", "pud", "p4d", "pgd")
 
 def arm64_dump(what: str) -> dict[str, int]:
     memory = {"NORMAL": 0, "NORMAL-TAGGED": 1, "NORMAL-NC": 2, "nGnRnE": 3, "nGnRE": 4}
-    # F: the entry is not valid, though software finds it present; nG is then PRESENT_INVALID.
+    # F: the entry is not valid. With nG, which is then PRESENT_INVALID, software finds it present.
     absent = what.startswith("F ")
     found = {
         "AP2": "ro" in what.split(), "PXN": "NX" in what.split(), "UXN": "UXN" in what, "AF": "AF" in what.split(),
@@ -69,8 +69,10 @@ def arm64_dump(what: str) -> dict[str, int]:
         "type": 1 if "BLK" in what else 3, "AttrIndx": memory[what.split("/")[-1].strip()],
     }  # fmt: skip
     if absent:
-        del found["nG"]
-        found |= {"type": 2, "PRESENT_INVALID": 1}
+        found["type"] = 2
+        if found["nG"]:
+            del found["nG"]
+            found["PRESENT_INVALID"] = 1
     return {name: int(value) for name, value in found.items()}
 
 

@@ -13,7 +13,7 @@ import pytest
 import lazymmu
 from lazymmu import descriptor
 from lazymmu.errors import DescriptorError
-from lazymmu.reference.descriptor import fields as reference
+from lazymmu.reference.descriptor.fields import places as reference
 
 HERE = Path(__file__).parent
 FILES = sorted(path for path in HERE.glob("*.json") if path.name != "schema.json")

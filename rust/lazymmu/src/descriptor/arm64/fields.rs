@@ -181,15 +181,25 @@ impl Arm64 {
                 software("PRESENT_INVALID", 11, "zero"),
                 Field::new("offset", 61, 12, Role::Software, "place in the swap file, or frame that migrates"),
             ])
-            .rest("unused", Role::Software, 64, "not used by swap entries")
-            .rule("type", TYPE_MASK, 2, Verdict::Acceptable, "bit 1 is zero in swap entries");
+            .rest("unused", Role::Software, 64, "not used by swap entries");
+        let cleared = Layout::new(
+            "cleared",
+            Kind::Invalid,
+            TYPE_MASK,
+            2,
+            "a page whose VALID bit was cleared, as set_memory_valid of 6.12 leaves it",
+        )
+        .fields([invalid()])
+        .fields(self.attributes_of_leaf(Role::Software))
+        .fields([software("nG", 11, "not global"), self.output(page)])
+        .rest("RES0", Role::Software, 64, "zero");
         let unused =
             Layout::new("not-present", Kind::Invalid, VALID, 0, "invalid, and Linux writes no such entry here")
                 .fields([invalid()])
                 .rest("software", Role::Software, 64, "free for software")
                 .rule("software", VALID, 0, Verdict::Acceptable, "hardware ignores it, and Linux gives it no meaning");
         match level {
-            Level::Pte | Level::Pmd => vec![none, prot_none, swap],
+            Level::Pte | Level::Pmd => vec![none, prot_none, cleared, swap],
             Level::Pud => vec![none, prot_none, unused],
             Level::P4d | Level::Pgd => vec![none, unused],
         }
