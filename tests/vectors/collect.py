@@ -1,4 +1,5 @@
-"""Writes the vectors: `python -m tests.vectors.collect RECORDINGS`, a folder of kernel recordings.
+"""Writes the vectors whose ids begin with ``rule-`` and ``kernel-``, and leaves the others as they are:
+`python -m tests.vectors.collect RECORDINGS`, a folder of kernel recordings.
 
 Nothing here comes from lazymmu. Bit positions are those of the manuals, written down once more; words of kernels come
 out of their table images by a walk of ten lines, and what they mean out of the kernel's own dump of its tables.
@@ -156,9 +157,9 @@ def vector(
     backend: str, geometry: str, level: str, word: int, fields: dict[str, int], verdict: str, source: str, name: str,
     kind: str | None = None, pa_bits: int | None = None,
 ) -> Vector:  # fmt: skip
-    digits = 8 if geometry in ("x86-32-2level", "riscv-sv32") else 16
-    out: Vector = {"id": f"{backend}/{geometry}/{level}/{name}", "geometry": geometry, "level": level}
-    out |= {"word": f"{word:#0{digits + 2}x}", "fields": {n: hex(v) for n, v in fields.items()}}
+    prefix = "kernel" if source.startswith("recording") else "rule"
+    slug = re.sub(r"[^a-z0-9.-]+", "-", f"{prefix}-{geometry}-{level}-{name}".lower()).strip("-")
+    out: Vector = {"id": slug, "geometry": geometry, "level": level, "word": hex(word), "fields": fields}
     out |= {"verdict": verdict, "source": source}
     if kind:
         out["kind"] = kind
@@ -350,10 +351,13 @@ def main() -> None:
         "riscv": [*riscv(), *recorded(recordings, "riscv"), *changed(recordings, "riscv", "riscv64-6.12.117-sv48", "riscv-sv48", 0x3F_FFFF_FFFF_FC00)],
     }  # fmt: skip
     for backend, vectors in made.items():
+        path = HERE / f"{backend}.json"
+        known = json.loads(path.read_text()) if path.exists() else []
+        known = [v for v in known if not v["id"].startswith(("rule-", "kernel-"))]
+        vectors = [*known, *vectors]
         ids = [v["id"] for v in vectors]
         assert len(ids) == len(set(ids)), [name for name in ids if ids.count(name) > 1][:3]
-        lines = ",\n    ".join(json.dumps(v) for v in vectors)
-        (HERE / f"{backend}.json").write_text(f'{{\n  "backend": "{backend}",\n  "vectors": [\n    {lines}\n  ]\n}}\n')
+        path.write_text("[\n" + ",\n".join(f"  {json.dumps(v)}" for v in vectors) + "\n]\n")
         print(backend, len(vectors))
 
 

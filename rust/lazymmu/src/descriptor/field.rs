@@ -144,10 +144,11 @@ impl Field {
     #[must_use]
     pub fn and(mut self, high: u8, low: u8, at: u8) -> Field {
         self.parts.push(Part { high, low, at });
+        self.parts.sort_by_key(|part| part.low);
         self
     }
 
-    /// The value's bits begin at `at`.
+    /// The value's bits begin at `at`; of a field with one part.
     #[must_use]
     pub fn at(mut self, at: u8) -> Field {
         self.parts[0].at = at;

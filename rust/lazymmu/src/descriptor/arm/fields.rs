@@ -31,6 +31,11 @@ fn software(name: &'static str, at: u8, about: &'static str) -> Field {
 }
 
 impl Arm {
+    /// Output addresses have 40 bits; ARMv8 faults where 47:40 are set.
+    fn output(low: u8) -> Field {
+        Field::address(47, low)
+    }
+
     fn long_leaf_fields() -> Vec<Field> {
         vec![
             control("type", 1, 0, "descriptor type").values(LONG_TYPE),
@@ -57,7 +62,7 @@ impl Arm {
         let (name, kind) = if level == Level::Pte { ("page", 3) } else { ("block", 1) };
         let mut layout = Layout::new(name, Kind::Leaf, 3, kind, "maps memory")
             .fields(Arm::long_leaf_fields())
-            .fields([Field::address(39, shift)])
+            .fields([Arm::output(shift)])
             .rule("SH", 3 << 8, 1 << 8, Verdict::Acceptable, "shareability 1 is reserved");
         if level.number() > Level::Pmd.number() {
             layout = layout.rule("type", 3, 1, Verdict::Acceptable, "Linux makes no block at this level");
@@ -70,7 +75,7 @@ impl Arm {
             .fields([
                 control("type", 1, 0, "descriptor type").values(LONG_TYPE),
                 Field::new("ignored_low", 11, 2, Role::Ignored, "ignored by hardware"),
-                Field::address(39, 12).about("physical address of the table below"),
+                Arm::output(12).about("physical address of the table below"),
                 Field::new("ignored_high", 58, 52, Role::Ignored, "ignored by hardware"),
                 bit("PXNTable", 59, "no execution at PL1 below"),
                 bit("XNTable", 60, "no execution below"),
@@ -99,7 +104,7 @@ impl Arm {
                 "a page without permissions: present for software only",
             )
             .fields(Arm::long_leaf_fields().into_iter().map(soft))
-            .fields([Field::address(39, 12)])
+            .fields([Arm::output(12)])
             .rest("RES0", Role::Software, 64, "zero")
         };
         let swap = Layout::new("swap", Kind::Invalid, 1, 0, "a swap or migration entry")

@@ -45,9 +45,7 @@ impl Arm64 {
             return field;
         }
         let (to, top) = (self.high.trailing_zeros() as u8, 63 - self.high.leading_zeros() as u8);
-        let mut field = field.and(top, to, to + self.high_shift as u8);
-        field.parts.sort_by_key(|part| part.low);
-        field
+        field.and(top, to, to + self.high_shift as u8)
     }
 
     /// Whether the architecture has leaves at this level above the pmd.
