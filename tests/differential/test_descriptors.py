@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazymmu import _native, descriptor
+from lazymmu.reference.backend.registry import BACKENDS
 from lazymmu.reference.descriptor.fields.places import place
+from lazymmu.reference.geometry import geometry_named
+from lazymmu.reference.options import Options
 
 PLACES = [
     (backend, geometry, name)
@@ -65,3 +68,12 @@ def test_same_words(backend: str, geometry: str, level: str) -> None:
             assert columns == theirs.fields
 
     check()
+
+
+@pytest.mark.parametrize(("backend", "geometry"), sorted({item[:2] for item in PLACES}), ids="-".join)
+def test_same_protections(backend: str, geometry: str) -> None:
+    core = dict(_native.protections(backend, geometry))
+    theirs = BACKENDS[backend].entry_format(geometry_named(geometry), Options()).protections
+    shared = set(core) & set(theirs)
+    assert len(shared) >= 8
+    assert {name: hex(core[name]) for name in shared} == {name: hex(theirs[name]) for name in shared}

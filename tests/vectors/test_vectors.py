@@ -24,7 +24,7 @@ FILES = sorted(path for path in HERE.glob("*.json") if path.name != "schema.json
 ALL = [(path.stem, vector) for path in FILES for vector in json.loads(path.read_text())]
 
 
-NEVER_WRITTEN = ("large-page",)
+NEVER_WRITTEN = {("arm", "large-page")}
 """Kinds that hardware knows and Linux does not write, on 32-bit arm."""
 
 
@@ -66,7 +66,9 @@ def test_reference(backend: str, vector: dict[str, Any]) -> None:
     place = reference.place(backend, vector["geometry"], vector["level"], vector.get("pa_bits"))
     entry = place.decode(number(vector["word"]))
     assert entry.verdict == vector["verdict"]
-    assert {name: entry.fields[name] for name in vector["fields"]} == {n: number(v) for n, v in vector["fields"].items()}
+    assert {name: entry.fields[name] for name in vector["fields"]} == {
+        n: number(v) for n, v in vector["fields"].items()
+    }
     assert entry.kind == vector.get("kind", entry.kind)
 
 
@@ -77,7 +79,7 @@ def test_formats_of_the_reference_see_the_same(backend: str, vector: dict[str, A
     shape = geometry_named(vector["geometry"])
     format_ = BACKENDS[backend].entry_format(shape, Options())
     level, word = descriptor.LEVELS.index(vector["level"]) + 1, number(vector["word"])
-    if entry.verdict != "valid" or entry.kind in NEVER_WRITTEN:
+    if entry.verdict != "valid" or (backend, entry.kind) in NEVER_WRITTEN:
         return
     kind = format_.kind(level, word)
     assert kind.value == entry.hardware

@@ -221,7 +221,9 @@ class Arm64(Guest):
         uc.reg_write(arm64_const.UC_ARM64_REG_CP_REG, (1, 1, 3, 4, 0, 1 << 31))
         sctlr = uc.reg_read(arm64_const.UC_ARM64_REG_CP_REG, (1, 0, 3, 0, 0))
         tsz, (tg0, tg1) = 64 - g["va_bits"], {12: (0, 2), 14: (2, 1), 16: (1, 3)}[g["page_shift"]]
-        tcr = tsz | tsz << 16 | tg0 << 14 | tg1 << 30 | 5 << 32 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 24 | 1 << 26 | 3 << 28
+        tcr = (
+            tsz | tsz << 16 | tg0 << 14 | tg1 << 30 | 5 << 32 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 24 | 1 << 26 | 3 << 28
+        )
         uc.mem_map(self.SETUP, 0x1000)
         # msr ttbr0_el1, x0; ttbr1_el1, x1; tcr_el1, x2; mair_el1, x3; isb; msr sctlr_el1, x4
         msr = (0xD518_2000, 0xD518_2021, 0xD518_2042, 0xD518_A203, 0xD503_3FDF, 0xD518_1004)

@@ -50,7 +50,15 @@ CASES = [
     Case("x86-32", "x86-32-2level", guests.X86TwoLevel, 0, X86_CODE),
     *(
         Case("arm64", geometry, guests.Arm64, 0x8_1230_0000, 0x0020_0000_0000_0FC3)
-        for geometry in ("arm64-4k-39", "arm64-4k-48", "arm64-16k-36", "arm64-16k-47", "arm64-16k-48", "arm64-64k-42", "arm64-64k-48")
+        for geometry in (
+            "arm64-4k-39",
+            "arm64-4k-48",
+            "arm64-16k-36",
+            "arm64-16k-47",
+            "arm64-16k-48",
+            "arm64-64k-42",
+            "arm64-64k-48",
+        )
     ),
     *(Case("riscv", geometry, guests.Riscv, 0x8_1230_0000, 0x5B) for geometry in ("riscv-sv39", "riscv-sv48")),
     Case("riscv", "riscv-sv32", guests.Riscv32, 0, 0x5B),
@@ -81,7 +89,12 @@ class World:
             count = min(7, len(RAM) // 8 // self.page)
             self.pages(near_end + number * 16 * self.page, pool + number * count * self.page, count, prot)
         for number, prot in enumerate(("PAGE_KERNEL_EXEC", "PAGE_KERNEL_ROX", "PAGE_KERNEL")):
-            self.pages(self.at(1) + number * 16 * self.page, TEXT.start, 2 if self.page > 0x4000 else 8 // max(1, self.page >> 12), prot)
+            self.pages(
+                self.at(1) + number * 16 * self.page,
+                TEXT.start,
+                2 if self.page > 0x4000 else 8 // max(1, self.page >> 12),
+                prot,
+            )
         if self.huge <= len(RAM):
             base = -(-self.at(3) // self.huge) * self.huge
             size = min(2, len(RAM) // self.huge) * self.huge

@@ -50,7 +50,9 @@ def as_json(entry: descriptor.Descriptor) -> dict[str, Any]:
         "grants": entry.grants,
         "software": entry.software,
         "verdict": entry.verdict,
-        "problems": [{"field": p.field, "value": p.value, "limit": p.limit, "verdict": p.verdict} for p in entry.problems],
+        "problems": [
+            {"field": p.field, "value": p.value, "limit": p.limit, "verdict": p.verdict} for p in entry.problems
+        ],
     }
 
 

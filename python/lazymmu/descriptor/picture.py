@@ -103,7 +103,9 @@ def explain(
         meaning = f"{item.field.about}: {item.meaning}" if item.meaning else item.field.about
         rows.append((item.field.bits, item.field.name, _shown(item), meaning))
     sizes = [max(len(row[n]) for row in rows) for n in range(3)]
-    lines += ["  ".join([f"{cell:<{size}}" for cell, size in zip(row[:3], sizes, strict=True)] + [row[3]]) for row in rows]
+    lines += [
+        "  ".join([f"{cell:<{size}}" for cell, size in zip(row[:3], sizes, strict=True)] + [row[3]]) for row in rows
+    ]
     lines.append("")
     if entry.attributes is not None:
         flags = {name: value for name, value in entry.attributes.items() if isinstance(value, bool)}

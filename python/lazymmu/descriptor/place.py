@@ -66,7 +66,9 @@ def _codec(backend: str | None, geometry: str, level: int, pa_bits: int | None) 
 def kinds_of(native: _native.Codec) -> tuple[Kind, ...]:
     """The kinds of entry, in the order of their codes in arrays."""
     rows = zip(native.kinds, native.fields, strict=True)
-    return tuple(Kind(name, hardware, about, tuple(_field(*row) for row in rows)) for (name, hardware, about), rows in rows)
+    return tuple(
+        Kind(name, hardware, about, tuple(_field(*row) for row in rows)) for (name, hardware, about), rows in rows
+    )
 
 
 def _field(

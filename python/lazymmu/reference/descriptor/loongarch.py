@@ -6,8 +6,8 @@ from typing import Final
 
 from lazymmu.reference.codes import INIT_MM, PMD, PTE, PUD, Access
 from lazymmu.reference.descriptor.base import Format, Kind
-from lazymmu.reference.descriptor.fields.loongarch import kinds
 from lazymmu.reference.descriptor.fields.layout import EntryKind
+from lazymmu.reference.descriptor.fields.loongarch import kinds
 
 VALID: Final = 1 << 0
 DIRTY: Final = 1 << 1

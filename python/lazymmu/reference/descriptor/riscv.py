@@ -6,8 +6,8 @@ from typing import Final
 
 from lazymmu.reference.codes import PMD, PTE, PUD, Access
 from lazymmu.reference.descriptor.base import Format, Kind
-from lazymmu.reference.descriptor.fields.riscv import kinds
 from lazymmu.reference.descriptor.fields.layout import EntryKind
+from lazymmu.reference.descriptor.fields.riscv import kinds
 from lazymmu.reference.geometry import Geometry
 
 V: Final = 1 << 0

@@ -6,8 +6,8 @@ from typing import Final
 
 from lazymmu.reference.codes import P4D, PGD, PMD, PTE, PUD, Access
 from lazymmu.reference.descriptor.base import Format, Kind
-from lazymmu.reference.descriptor.fields.x86 import kinds
 from lazymmu.reference.descriptor.fields.layout import EntryKind
+from lazymmu.reference.descriptor.fields.x86 import kinds
 from lazymmu.reference.geometry import Geometry
 
 P: Final = 1 << 0

@@ -32,7 +32,9 @@ def _long(level: int) -> tuple[EntryKind, ...]:
         reserved = kind("reserved", "invalid", 3, 1, "type:1-0 unused:*", 64, [(3, 1, "invalid")])
         prot_none = kind("prot-none", "invalid", 3, 2, f"{_LONG} address:47-12@12 RES0:*", 64)
         return leaf, reserved, none, prot_none, swap
-    line = "type:1-0 ignored_low:11-2 address:47-12@12 ignored_high:58-52 PXNTable:59 XNTable:60 APTable:62-61 NSTable:63"
+    line = (
+        "type:1-0 ignored_low:11-2 address:47-12@12 ignored_high:58-52 PXNTable:59 XNTable:60 APTable:62-61 NSTable:63"
+    )
     return leaf, kind("table", "table", 3, 3, f"{line} ?RES0:*", 64), none, swap
 
 
