@@ -169,6 +169,17 @@ class X86(Guest):
     desk = 0
 
 
+class X86La57(X86):
+    """Five levels."""
+
+    cr4 = 0x20 | 0x80 | 1 << 12
+
+    def create(self) -> Uc:
+        uc = Uc(unicorn.UC_ARCH_X86, self.mode)
+        uc.ctl_set_cpu_model(x86_const.UC_CPU_X86_ICELAKE_SERVER)
+        return uc
+
+
 class X86Pae(X86):
     ADDRESS, VALUE, MARK = x86_const.UC_X86_REG_EBX, x86_const.UC_X86_REG_ECX, x86_const.UC_X86_REG_EAX
     PC, SP = x86_const.UC_X86_REG_EIP, x86_const.UC_X86_REG_ESP

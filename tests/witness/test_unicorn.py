@@ -22,12 +22,12 @@ KINDS = ("read", "write", "exec")
 PROBES = 1400
 """Addresses in each half of each case; each one is read, written and executed."""
 
+BASE = "the base is QEMU 5.0.1, https://github.com/unicorn-engine/unicorn/issues/1996"
 KNOWN = {
-    "arm64-4k-52": "the base is QEMU 5.0.1, https://github.com/unicorn-engine/unicorn/issues/1996; FEAT_LPA2 came in 7.0",
-    "arm64-16k-52": "no LPA2, as arm64-4k-52",
-    "arm64-64k-52": "as arm64-4k-52: FEAT_LPA and FEAT_LVA came in 7.0, https://github.com/hermit-os/loader/issues/99",
-    "riscv-sv57": "the base is QEMU 5.0.1, https://github.com/unicorn-engine/unicorn/issues/1996: satp.MODE 10 came in 7.0",
-    "x86-64-5level": "no CPU model of Unicorn 2.1 has LA57 in CPUID; models are listed in its include/unicorn/x86.h",
+    "arm64-4k-52": f"{BASE}, and FEAT_LPA2 came in 7.0",
+    "arm64-16k-52": f"{BASE}, and FEAT_LPA2 came in 7.0",
+    "arm64-64k-52": f"{BASE}; FEAT_LPA came in 7.0, https://github.com/hermit-os/loader/issues/99",
+    "riscv-sv57": f"{BASE}, and satp.MODE 10 came in 7.0",
 }
 """Geometries that the emulator cannot walk, and why."""
 
@@ -46,6 +46,7 @@ class Case:
 X86_CODE = 0x25  # P, US, A
 CASES = [
     Case("x86-64", "x86-64-4level", guests.X86, 0x8_1234_5000 & ~0xFFFFF, X86_CODE),
+    Case("x86-64", "x86-64-5level", guests.X86La57, 0x8_1230_0000, X86_CODE),
     Case("x86-32", "x86-32-pae", guests.X86Pae, 0x8_1230_0000, X86_CODE),
     Case("x86-32", "x86-32-2level", guests.X86TwoLevel, 0, X86_CODE),
     *(

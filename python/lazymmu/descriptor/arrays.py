@@ -28,8 +28,10 @@ def _dtype(native: _native.Codec) -> np.dtype[np.void]:
 
 
 def dtype(geometry: str, level: str | int, *, backend: str | None = None) -> np.dtype[np.void]:
-    """The type of a record: ``address``, ``kind`` (index into `kinds`), ``verdict`` (0 valid, 1 acceptable, 2 invalid),
-    and one unsigned column for each field of the leaves and tables of the level.
+    """The type of a record.
+
+    Columns are ``address``, ``kind`` (index into `kinds`), ``verdict`` (0 valid, 1 acceptable, 2 invalid), and one for
+    each field of the leaves and tables of the level, all unsigned.
     """
     return _dtype(codec(geometry, level, backend, None))
 

@@ -94,7 +94,8 @@ def explain(
     else:
         entry = decode(word, geometry, level, backend=backend, pa_bits=pa_bits, strict=False)
     digits = entry.bits // 4
-    head = f"{entry.word:#0{digits + 2}x}  {entry.geometry} {entry.level}: {entry.kind} ({entry.hardware}), {entry.verdict}"
+    head = f"{entry.word:#0{digits + 2}x}  {entry.geometry} {entry.level}: {entry.kind} ({entry.hardware}), "
+    head += entry.verdict
     lines = [head, entry.about, "", picture(entry, width), ""]
     rows = [("bits", "field", "value", "meaning")]
     for item in reversed(entry.values):

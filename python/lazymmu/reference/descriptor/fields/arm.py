@@ -50,8 +50,8 @@ def _short(level: int) -> tuple[EntryKind, ...]:
         never = [(3, 1, "acceptable")]
         return kind("page", "leaf", 2, 2, page, bits), kind("large-page", "leaf", 3, 1, large, bits, never), *rest
     section = (
-        "PXN:0 section:1 B:2 C:3 XN:4 domain:8-5 impl:9 AP0:10 AP1:11 TEX0:12 TEX:14-13 APX:15 S:16 nG:17 super:18 NS:19 "
-        "?odd:20 address:31-21@21 second:63-32"
+        "PXN:0 section:1 B:2 C:3 XN:4 domain:8-5 impl:9 AP0:10 AP1:11 TEX0:12 TEX:14-13 APX:15 S:16 nG:17 super:18 "
+        "NS:19 ?odd:20 address:31-21@21 second:63-32"
     )
     table = "type:1-0 PXN:2 NS:3 bit4:4 domain:8-5 impl:9 quarter:11-10 address:31-12@12 second:63-32"
     elsewhere = [(3 << 10, n << 10, "acceptable") for n in (0, 1, 3)]

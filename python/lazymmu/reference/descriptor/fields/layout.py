@@ -1,8 +1,8 @@
 """Kinds of entries and their fields, written as one line each.
 
-A line names fields with their bits: ``AttrIndx:4-2`` or ``AF:10``. ``@n`` says which bit of the value the lowest one is,
-``~`` that the word holds the complement, ``?`` that software keeps the bits zero (RES0), ``!`` that hardware faults where
-they are not zero. A name may occur twice: its parts make one value. ``name:*`` takes the bits that are left.
+A line names fields with their bits: ``AttrIndx:4-2`` or ``AF:10``. ``@n`` says which bit of the value the lowest one
+is, ``~`` that the word holds the complement, ``?`` that software keeps the bits zero (RES0), ``!`` that hardware faults
+where they are not zero. A name may occur twice: its parts make one value. ``name:*`` takes the bits that are left.
 """
 
 from __future__ import annotations

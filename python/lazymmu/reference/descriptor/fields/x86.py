@@ -1,4 +1,4 @@
-"""x86 (SDM vol. 3A 5.3 to 5.5; ``pgtable_types.h``, ``pgtable_64.h``, ``pgtable-3level.h``, ``pgtable-2level.h``, 6.12)."""
+"""x86 (SDM vol. 3A 5.3 to 5.5; ``pgtable_types.h``, ``pgtable_64.h``, ``pgtable-{2,3}level.h``, 6.12)."""
 
 from __future__ import annotations
 
