@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 import unicorn
-from unicorn import arm64_const, riscv_const, x86_const
+from unicorn import arm64_const, arm_const, riscv_const, x86_const
 
 import lazymmu
 
@@ -283,6 +283,47 @@ class Arm64El0(Arm64):
             # After the last one the next instruction may not be fetched: EL0 has no right to it.
             self.run(self.entry + offset)
         assert self.uc.reg_read(arm64_const.UC_ARM64_REG_PSTATE) & 0xF == 0, "not at EL0"
+
+
+class ArmLpae(Guest):
+    """A Cortex-A15 whose TTBR0 translates all addresses by the root of a process, which has the kernel's entries too."""
+
+    ADDRESS, VALUE, MARK = arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R1, arm_const.UC_ARM_REG_R2
+    PC = arm_const.UC_ARM_REG_PC
+    word = 4
+    SETUP = 0x10000
+
+    def create(self) -> Uc:
+        uc = Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_ARM)
+        uc.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_A15)
+        return uc
+
+    def stub(self) -> bytes:
+        return struct.pack("<3I", 0xE590_1000, 0xE580_1000, 0xE320_F000)  # ldr r1, [r0]; str r1, [r0]; nop
+
+    def mark(self, page: int) -> bytes:
+        return struct.pack("<I", 0xE300_2000 | (page >> 12 & 0xF) << 16 | page & 0xFFF)  # movw r2, #page
+
+    def marked(self, page: int) -> int:
+        return page & 0xFFFF
+
+    def start(self) -> None:
+        uc = self.uc
+        uc.mem_map(self.SETUP, 0x1000)
+        # mcr ttbcr, r5 (EAE); mcrr ttbr0, r0, r1; mcr mair0, r2; mair1, r3; mrc sctlr, r4; mcr sctlr, r4
+        code = (0xEE02_5F50, 0xEC41_0F02, 0xEE0A_2F12, 0xEE0A_3F32, 0xEE11_4F10, 0xEE01_4F10)
+        uc.mem_write(self.SETUP, struct.pack("<6I", *code))
+        for register, value in zip("R0 R1 R2 R3 R5".split(), (self.machine.roots()[1], 0, 0xEEAA_4444, 0xFF00_0004, 1 << 31), strict=True):
+            uc.reg_write(getattr(arm_const, f"UC_ARM_REG_{register}"), value)
+        for number in range(6):
+            if number == 5:
+                sctlr = uc.reg_read(arm_const.UC_ARM_REG_R4)
+                uc.reg_write(arm_const.UC_ARM_REG_R4, sctlr | 1 << 12 | 1 << 2 | 1)
+            # The last one turns the MMU on, and what comes after it is not mapped.
+            self.run(self.SETUP + 4 * number)
+        if self.user:
+            uc.reg_write(arm_const.UC_ARM_REG_CPSR, 0x10)
+            assert uc.reg_read(arm_const.UC_ARM_REG_CPSR) & 0x1F == 0x10, "not in user mode"
 
 
 class Riscv(Guest):
