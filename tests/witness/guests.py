@@ -42,7 +42,9 @@ class Guest:
             unit = self.mark(pa >> 12)
             self.uc.mem_write(pa, unit * (0x1000 // len(unit)))
         for table in machine.image():
-            data = table.words.astype(f"<u{machine.geometry['entry_bytes']}").tobytes()
+            at_root = table.level == len(machine.geometry["levels"])
+            bytes_ = machine.geometry["root_bytes" if at_root else "entry_bytes"]
+            data = table.words.astype(f"<u{bytes_}").tobytes()
             size = max(0x1000, -(-len(data) // 0x1000) * 0x1000)
             base = table.pa & ~0xFFF
             if not any(start <= base <= end for start, end, _ in self.uc.mem_regions()):
@@ -307,23 +309,36 @@ class ArmLpae(Guest):
     def marked(self, page: int) -> int:
         return page & 0xFFFF
 
+    # mcr ttbcr, r5; mcrr ttbr0, r0, r1; mcr mair0, r2; mair1, r3; mrc sctlr, r4; mcr sctlr, r4
+    setup = (0xEE02_5F50, 0xEC41_0F02, 0xEE0A_2F12, 0xEE0A_3F32, 0xEE11_4F10, 0xEE01_4F10)
+    r1_r2_r3_r5 = (0, 0xEEAA_4444, 0xFF00_0004, 1 << 31)
+    sctlr = 1 << 12 | 1 << 2 | 1
+
     def start(self) -> None:
         uc = self.uc
         uc.mem_map(self.SETUP, 0x1000)
-        # mcr ttbcr, r5 (EAE); mcrr ttbr0, r0, r1; mcr mair0, r2; mair1, r3; mrc sctlr, r4; mcr sctlr, r4
-        code = (0xEE02_5F50, 0xEC41_0F02, 0xEE0A_2F12, 0xEE0A_3F32, 0xEE11_4F10, 0xEE01_4F10)
-        uc.mem_write(self.SETUP, struct.pack("<6I", *code))
-        for register, value in zip("R0 R1 R2 R3 R5".split(), (self.machine.roots()[1], 0, 0xEEAA_4444, 0xFF00_0004, 1 << 31), strict=True):
+        uc.mem_write(self.SETUP, struct.pack("<6I", *self.setup))
+        values = (self.machine.roots()[1], *self.r1_r2_r3_r5)
+        for register, value in zip(("R0", "R1", "R2", "R3", "R5"), values, strict=True):
             uc.reg_write(getattr(arm_const, f"UC_ARM_REG_{register}"), value)
         for number in range(6):
             if number == 5:
                 sctlr = uc.reg_read(arm_const.UC_ARM_REG_R4)
-                uc.reg_write(arm_const.UC_ARM_REG_R4, sctlr | 1 << 12 | 1 << 2 | 1)
+                uc.reg_write(arm_const.UC_ARM_REG_R4, sctlr | self.sctlr)
             # The last one turns the MMU on, and what comes after it is not mapped.
             self.run(self.SETUP + 4 * number)
         if self.user:
             uc.reg_write(arm_const.UC_ARM_REG_CPSR, 0x10)
             assert uc.reg_read(arm_const.UC_ARM_REG_CPSR) & 0x1F == 0x10, "not in user mode"
+
+
+class ArmClassic(ArmLpae):
+    """The same CPU with short descriptors, TEX remapping and one domain that checks permissions, as Linux sets it up."""
+
+    # mcr dacr, r5; mcr ttbr0, r0; mcr prrr, r2; nmrr, r3; mrc sctlr, r4; mcr sctlr, r4
+    setup = (0xEE03_5F10, 0xEE02_0F10, 0xEE0A_2F12, 0xEE0A_3F32, 0xEE11_4F10, 0xEE01_4F10)
+    r1_r2_r3_r5 = (0, 0xFF0A_81A8, 0x40E0_40E0, 0x5555_5555)
+    sctlr = 1 << 28 | 1 << 12 | 1 << 2 | 1
 
 
 class Riscv(Guest):

@@ -27,7 +27,6 @@ KNOWN = {
     "arm64-4k-52": f"{BASE}, and FEAT_LPA2 came in 7.0",
     "arm64-16k-52": f"{BASE}, and FEAT_LPA2 came in 7.0",
     "arm64-64k-52": f"{BASE}; FEAT_LPA came in 7.0, https://github.com/hermit-os/loader/issues/99",
-    "arm-classic": "the table of a page holds Linux's words too; the hardware's are compared with arm-lpae only",
     "riscv-sv57": f"{BASE}, and satp.MODE 10 came in 7.0",
 }
 """Geometries that the emulator cannot walk, and why."""
@@ -64,6 +63,7 @@ CASES = [
     ),
     *(Case("riscv", geometry, guests.Riscv, 0x8_1230_0000, 0x5B) for geometry in ("riscv-sv39", "riscv-sv48")),
     Case("riscv", "riscv-sv32", guests.Riscv32, 0, 0x5B),
+    Case("arm", "arm-classic", guests.ArmClassic, 0, 0x51F | 0x80),
     Case("arm", "arm-lpae", guests.ArmLpae, 0x8_1230_0000, 0x0420_0000_0000_075F),
 ]
 
