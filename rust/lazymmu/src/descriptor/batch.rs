@@ -96,7 +96,7 @@ impl Codec {
             })
             .collect();
         if lanes > LANES {
-            return Err(DescriptorError::NoFormat { geometry: place.geometry, backend: String::new() });
+            return Err(DescriptorError::NoFormat { geometry: place.geometry });
         }
         Ok(Codec { place, columns, lanes, plans })
     }

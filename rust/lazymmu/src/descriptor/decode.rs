@@ -39,8 +39,8 @@ impl fmt::Display for Problem {
 pub enum DescriptorError {
     #[error("geometry {geometry} has no level {level}: levels = {value}, limit: {limit}")]
     Level { geometry: &'static str, level: &'static str, value: u8, limit: u8 },
-    #[error("geometry {geometry} belongs to another backend than {backend}, or no format describes it")]
-    NoFormat { geometry: &'static str, backend: String },
+    #[error("no format describes the fields of {geometry}")]
+    NoFormat { geometry: &'static str },
     #[error("pa_bits = {value}, limit: {geometry} has addresses of {low} to {limit} bits")]
     PhysicalWidth { geometry: &'static str, value: u8, low: u32, limit: u8 },
     #[error("{at}: word = {value:#x}, limit: {bits} bits")]
@@ -87,7 +87,7 @@ impl Place {
             return Err(DescriptorError::PhysicalWidth { geometry: geometry.name, value: width, low, limit });
         }
         if layouts.is_empty() {
-            return Err(DescriptorError::NoFormat { geometry: geometry.name, backend: String::new() });
+            return Err(DescriptorError::NoFormat { geometry: geometry.name });
         }
         Ok(Place { geometry: geometry.name, level, bits: geometry.bytes(level) * 8, pa_bits: width, layouts })
     }
