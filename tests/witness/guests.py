@@ -288,7 +288,7 @@ class Arm64El0(Arm64):
 
 
 class ArmLpae(Guest):
-    """A Cortex-A15 whose TTBR0 translates all addresses by the root of a process, which has the kernel's entries too."""
+    """A Cortex-A15 whose TTBR0 translates all addresses, by the root of a process with the kernel's entries in it."""
 
     ADDRESS, VALUE, MARK = arm_const.UC_ARM_REG_R0, arm_const.UC_ARM_REG_R1, arm_const.UC_ARM_REG_R2
     PC = arm_const.UC_ARM_REG_PC
@@ -333,7 +333,7 @@ class ArmLpae(Guest):
 
 
 class ArmClassic(ArmLpae):
-    """The same CPU with short descriptors, TEX remapping and one domain that checks permissions, as Linux sets it up."""
+    """The same CPU with short descriptors, TEX remapping and one domain that checks permissions, as Linux has it."""
 
     # mcr dacr, r5; mcr ttbr0, r0; mcr prrr, r2; nmrr, r3; mrc sctlr, r4; mcr sctlr, r4
     setup = (0xEE03_5F10, 0xEE02_0F10, 0xEE0A_2F12, 0xEE0A_3F32, 0xEE11_4F10, 0xEE01_4F10)

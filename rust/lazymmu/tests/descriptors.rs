@@ -39,7 +39,8 @@ fn places(mut each: impl FnMut(&str, Place)) {
             for level in Level::ALL.into_iter().filter(|level| !g.folded(*level)) {
                 let place = Place::new(machine.format(), g, level, None);
                 let name = format!("{} {geometry} {}", backend.name, level.name());
-                each(&name, place.unwrap_or_else(|error| panic!("{name}: {error}")));
+                assert!(place.is_ok(), "{name}: {place:?}");
+                each(&name, place.unwrap());
             }
         }
     }
