@@ -23,6 +23,8 @@ const VERDICT: usize = 9;
 const FIRST: usize = 10;
 /// Most 64-bit lanes of a record.
 const LANES: usize = 8;
+/// Most bits whose combinations have a table of verdicts.
+const WATCHED: u32 = 12;
 
 /// Bits of the word that go to a lane in their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,10 +45,10 @@ struct Plan {
     mask: u64,
     value: u64,
     code: u64,
-    /// Bits that make the word invalid, or acceptable.
+    /// Bits that make the word invalid, or acceptable, where they are too many for `watched`.
     fault: u64,
     res0: u64,
-    /// Bits that rules look at, and the verdict for each of their combinations.
+    /// Bits on which the verdict depends, and the verdict for each of their combinations.
     watched: u64,
     verdicts: Vec<u64>,
     address: Move,
@@ -219,16 +221,27 @@ fn plan(place: &Place, code: u64, layout: &Layout, shape: &Layout, columns: &[Co
     let limit = u64::MAX >> (64 - place.pa_bits);
     // Address bits above the physical width, where hardware would use the address.
     let above = layout.address().filter(|_| layout.kind != Kind::Invalid).map_or(0, |f| f.put(f.value_mask() & !limit));
-    let watched = layout.rules.iter().fold(0, |mask, rule| mask | rule.mask);
-    let rules = |word| layout.rules.iter().filter(|r| word & r.mask == r.value).fold(0, |v, r| v | r.verdict as u64);
+    let (mut fault, mut res0) = (of_role(Role::Reserved) | above, of_role(Role::Res0));
+    let mut watched = layout.rules.iter().fold(0, |mask, rule| mask | rule.mask);
+    let (in_table, faults, zeros) = ((watched | fault | res0).count_ones() <= WATCHED, fault, res0);
+    if in_table {
+        watched |= fault | res0;
+        (fault, res0) = (0, 0);
+    }
+    let verdict = |bits| {
+        let word = Portable.deposit(bits, watched);
+        let rules = layout.rules.iter().filter(|r| word & r.mask == r.value).fold(0, |v, r| v | r.verdict as u64);
+        let bits = u64::from(in_table && word & zeros != 0) | u64::from(in_table && word & faults != 0) << 1;
+        rules | bits
+    };
     let mut plan = Plan {
         mask: layout.mask,
         value: layout.value,
         code,
-        fault: of_role(Role::Reserved) | above,
-        res0: of_role(Role::Res0),
+        fault,
+        res0,
         watched,
-        verdicts: (0..1 << watched.count_ones()).map(|bits| rules(Portable.deposit(bits, watched))).collect(),
+        verdicts: (0..1 << watched.count_ones()).map(verdict).collect(),
         address: Move::default(),
         groups: vec![Group::default(); lanes],
         extra: Vec::new(),
@@ -379,8 +392,10 @@ impl<const L: usize> Loop for Decode<'_, L> {
 impl<const L: usize> Compiled<'_, L> {
     #[inline(always)]
     fn record<B: Bits>(&self, bits: B, word: u64, record: &mut [u64; L]) {
-        let mut verdict = u64::from(word & self.res0 != 0) | u64::from(word & self.fault != 0) << 1;
-        verdict |= self.verdicts[bits.extract(word, self.watched) as usize];
+        let mut verdict = self.verdicts[bits.extract(word, self.watched) as usize];
+        if self.res0 | self.fault != 0 {
+            verdict |= u64::from(word & self.res0 != 0) | u64::from(word & self.fault != 0) << 1;
+        }
         // Acceptable and invalid together are invalid.
         verdict &= !(verdict >> 1);
         record[0] = (word.rotate_right(self.address.right) & self.address.address).to_le();
