@@ -16,7 +16,7 @@ SEED ?= 1
 RUST := $(shell find rust -name '*.rs' -o -name '*.toml') Cargo.toml Cargo.lock
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run test test-rust test-python lint format bench instructions fuzz-long docs wheel clean
+.PHONY: help setup run test test-rust test-python lint format bench instructions witness fuzz-long docs wheel clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -42,7 +42,7 @@ run: setup ## the main job: the argument of the mail on every backend, and what 
 test: setup test-rust test-python ## all tests, Rust and Python
 
 test-rust:
-	cargo test --quiet --release -p lazymmu
+	cargo test --quiet --release -p lazymmu -p lazymmu-bits
 
 test-python: setup
 	$(BIN)/python -m pytest -q -n $(JOBS)
@@ -60,8 +60,14 @@ format: setup ## rustfmt and ruff, in place
 	$(BIN)/ruff check --fix-only python tests docs benches
 	$(BIN)/ruff format python tests docs benches
 
+witness: setup ## what others make of the same tables: an emulator's MMU, and two crates
+	$(BIN)/python -m pip install -q --group witness
+	$(BIN)/python -m pytest -q -n $(JOBS) tests/witness
+	cargo test --quiet --release --manifest-path benches/Cargo.toml --test same_words
+
 bench: setup ## speed, as ratios to peers that run beside us
 	$(BIN)/python benches/run.py
+	$(BIN)/python benches/descriptor.py
 
 instructions: setup ## instruction counts under callgrind, against the recorded ones
 	$(BIN)/python benches/instructions.py

@@ -16,6 +16,7 @@ from lazymmu._native import Program, build_profile, version
 from lazymmu.errors import (
     ConfigError,
     CostTableError,
+    DescriptorError,
     ImageError,
     InputError,
     KernelStopped,
@@ -38,6 +39,7 @@ if build_profile() == "debug":
 __all__ = [
     "ConfigError",
     "CostTableError",
+    "DescriptorError",
     "Exploration",
     "Hazard",
     "Hooks",

@@ -30,6 +30,19 @@ class RunError(LazymmuError, ValueError):
         self.op = op
 
 
+class DescriptorError(LazymmuError, ValueError):
+    """A word that is reserved at its level, a field that cannot have its value, a geometry or level that cannot exist.
+
+    ``field``, ``value`` and ``limit`` say what is wrong; ``value`` is None where it is no number.
+    """
+
+    def __init__(self, message: str, field: str = "", value: int | None = None, limit: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+        self.value = value
+        self.limit = limit
+
+
 class KernelStopped(LazymmuError):
     """The modelled kernel stopped the task while a hook was asking it for something.
 

@@ -64,6 +64,7 @@ def test_walk_through(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     crate = copy / "rust" / "lazymmu"
     shutil.copytree(ROOT / "rust" / "lazymmu", crate, ignore=shutil.ignore_patterns("target"))
+    shutil.copytree(ROOT / "rust" / "lazymmu-bits", crate.parent / "lazymmu-bits")
     shutil.copy(ROOT / "Cargo.lock", copy)
     workspace = (ROOT / "Cargo.toml").read_text()
     (copy / "Cargo.toml").write_text(workspace.replace(', "rust/lazymmu-python"', ""))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import lazymmu
-from lazymmu.cli import compare, conform, convert, explore, lists, litmus, run, walk
+from lazymmu.cli import compare, conform, convert, decode, explore, lists, litmus, run, walk
 
 app = typer.Typer(
     name="lazymmu",
@@ -25,6 +25,8 @@ app.command("run")(run.main)
 app.command("conform")(conform.main)
 app.command("walk")(walk.main)
 app.command("explore")(explore.main)
+app.command("decode")(decode.main)
+app.command("encode")(decode.encode)
 app.command("list")(lists.main)
 app.command("litmus")(litmus.main)
 app.command("convert")(convert.convert)

@@ -2,12 +2,14 @@
 
 use std::fmt::Display;
 
+use lazymmu::descriptor::decode::DescriptorError;
 use lazymmu::run::RunError;
 use pyo3::prelude::*;
 
 mod classes {
     pyo3::import_exception!(lazymmu.errors, ConfigError);
     pyo3::import_exception!(lazymmu.errors, ImageError);
+    pyo3::import_exception!(lazymmu.errors, DescriptorError);
     pyo3::import_exception!(lazymmu.errors, KernelStopped);
     pyo3::import_exception!(lazymmu.errors, LitmusError);
     pyo3::import_exception!(lazymmu.errors, ProgramError);
@@ -17,6 +19,25 @@ mod classes {
 /// A machine that cannot be built.
 pub(crate) fn config(error: impl Display) -> PyErr {
     classes::ConfigError::new_err(error.to_string())
+}
+
+/// A word, or fields, that do not exist at their level; the exception knows field, value and limit. `record` is the
+/// index in an array.
+pub(crate) fn descriptor(error: &DescriptorError, record: Option<usize>) -> PyErr {
+    let message = match record {
+        Some(n) => format!("record {n}: {error}"),
+        None => error.to_string(),
+    };
+    let (field, value, limit) = match error {
+        DescriptorError::Level { value, limit, .. } => ("level", Some(u64::from(*value)), limit.to_string()),
+        DescriptorError::NoFormat { geometry, .. } => ("geometry", None, (*geometry).to_owned()),
+        DescriptorError::PhysicalWidth { value, limit, .. } => ("pa_bits", Some(u64::from(*value)), limit.to_string()),
+        DescriptorError::Word { value, bits, .. } => ("word", Some(*value), format!("{bits} bits")),
+        DescriptorError::Field { problem, .. } => (problem.field, Some(problem.value), problem.limit.clone()),
+        DescriptorError::UnknownKind { known, .. } => ("kind", None, known.join(", ")),
+        DescriptorError::UnknownField { known, .. } => ("fields", None, known.join(", ")),
+    };
+    classes::DescriptorError::new_err((message, field, value, limit))
 }
 
 /// A program that cannot be read.

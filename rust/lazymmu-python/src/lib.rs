@@ -2,6 +2,7 @@
 
 mod arrays;
 mod cost;
+mod descriptor;
 mod errors;
 mod explore;
 mod frozen;
@@ -21,6 +22,8 @@ mod _native {
     use super::explore::RawExploration;
     #[pymodule_export]
     use super::frozen::Frozen;
+    #[pymodule_export]
+    use super::descriptor::Codec;
     #[pymodule_export]
     use super::hooks::{Entry, Kernel, Walk};
     #[pymodule_export]

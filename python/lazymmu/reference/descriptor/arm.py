@@ -10,6 +10,8 @@ from typing import Final
 
 from lazymmu.reference.codes import PMD, PTE, Access
 from lazymmu.reference.descriptor.base import Format, Kind
+from lazymmu.reference.descriptor.fields.arm import kinds
+from lazymmu.reference.descriptor.fields.layout import EntryKind
 from lazymmu.reference.geometry import Geometry
 
 HARDWARE_OFFSET: Final = 2048
@@ -93,6 +95,9 @@ class ArmFormat(Format):
         ):
             hardware |= bit if wanted else 0
         return word, hardware
+
+    def layouts(self, level: int) -> tuple[EntryKind, ...]:  # noqa: D102
+        return kinds(level, lpae=self.lpae)
 
     def none(self, level: int, word: int) -> bool:
         """Of a pair only the first half is looked at."""

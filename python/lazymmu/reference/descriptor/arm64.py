@@ -6,6 +6,8 @@ from typing import Final
 
 from lazymmu.reference.codes import PMD, PTE, PUD, Access
 from lazymmu.reference.descriptor.base import Format, Kind
+from lazymmu.reference.descriptor.fields.arm64 import kinds
+from lazymmu.reference.descriptor.fields.layout import EntryKind
 from lazymmu.reference.geometry import Geometry
 
 VALID: Final = 1 << 0
@@ -89,6 +91,9 @@ class Arm64Format(Format):
         """``__pte_to_phys``."""
         high = (word & 0x300) << 42 if self.lpa2 else (word & 0xF000) << 36 if self.lpa else 0
         return word & self.address_low | high
+
+    def layouts(self, level: int) -> tuple[EntryKind, ...]:  # noqa: D102
+        return kinds(level, self.geometry)
 
     def none(self, level: int, word: int) -> bool:  # noqa: D102, ARG002
         return word == 0

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from enum import Enum
 
+from lazymmu.reference.descriptor.fields.layout import EntryKind
 from lazymmu.reference.geometry import Geometry
 
 
@@ -92,6 +93,10 @@ class Format(ABC):
     @abstractmethod
     def permits(self, word: int, access: int, kernel: bool) -> bool:
         """Whether a valid leaf allows an access; ``kernel``: of an address in the kernel half."""
+
+    def layouts(self, level: int) -> tuple[EntryKind, ...]:  # noqa: ARG002
+        """The kinds of entry of a level with their fields, in the order in which they are tried."""
+        return ()
 
     def valid(self, word: int) -> bool:
         """Bit 0: both architectures' hardware looks at it first."""

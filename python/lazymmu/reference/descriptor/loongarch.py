@@ -6,6 +6,8 @@ from typing import Final
 
 from lazymmu.reference.codes import INIT_MM, PMD, PTE, PUD, Access
 from lazymmu.reference.descriptor.base import Format, Kind
+from lazymmu.reference.descriptor.fields.layout import EntryKind
+from lazymmu.reference.descriptor.fields.loongarch import kinds
 
 VALID: Final = 1 << 0
 DIRTY: Final = 1 << 1
@@ -57,6 +59,9 @@ class LoongarchFormat(Format):
     def blank(self, level: int, mm: int) -> int:
         """``kernel_pte_init``."""
         return GLOBAL if level == PTE and mm == INIT_MM else self.empty(level)
+
+    def layouts(self, level: int) -> tuple[EntryKind, ...]:  # noqa: D102
+        return kinds(level, self.geometry.shifts[0], self.empty(level))
 
     def none(self, level: int, word: int) -> bool:  # noqa: D102
         return not word & ~GLOBAL if level == PTE else word == INVALID[level]

@@ -6,6 +6,8 @@ from typing import Final
 
 from lazymmu.reference.codes import PMD, PTE, PUD, Access
 from lazymmu.reference.descriptor.base import Format, Kind
+from lazymmu.reference.descriptor.fields.layout import EntryKind
+from lazymmu.reference.descriptor.fields.riscv import kinds
 from lazymmu.reference.geometry import Geometry
 
 V: Final = 1 << 0
@@ -32,6 +34,7 @@ class RiscvFormat(Format):
     def __init__(self, geometry: Geometry, *, svpbmt: bool = True) -> None:
         super().__init__(geometry)
         self.wide = geometry.entry_bytes == 8
+        self.svpbmt = svpbmt
         self.pfn_bits = 44 if self.wide else 22
         io, nc = (IO, NC) if self.wide and svpbmt else (0, 0)
         self.protections = {
@@ -50,6 +53,9 @@ class RiscvFormat(Format):
             "PAGE_EXECONLY": _USER | X,
             "PAGE_NONE": PROT_NONE | R,
         }
+
+    def layouts(self, level: int) -> tuple[EntryKind, ...]:  # noqa: D102
+        return kinds(level, wide=self.wide, svpbmt=self.svpbmt)
 
     def none(self, level: int, word: int) -> bool:  # noqa: D102, ARG002
         return word == 0

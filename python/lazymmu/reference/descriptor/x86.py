@@ -6,6 +6,8 @@ from typing import Final
 
 from lazymmu.reference.codes import P4D, PGD, PMD, PTE, PUD, Access
 from lazymmu.reference.descriptor.base import Format, Kind
+from lazymmu.reference.descriptor.fields.layout import EntryKind
+from lazymmu.reference.descriptor.fields.x86 import kinds
 from lazymmu.reference.geometry import Geometry
 
 P: Final = 1 << 0
@@ -63,6 +65,9 @@ class X86Format(Format):
         """``massage_pgprot``: without the bits that this machine does not support."""
         prot &= self.word_mask
         return prot & ~GLOBAL if prot & P and not self.global_pages else prot
+
+    def layouts(self, level: int) -> tuple[EntryKind, ...]:  # noqa: D102
+        return kinds(level, "two" if not self.wide else "pae" if self.pae else "long")
 
     def none(self, level: int, word: int) -> bool:  # noqa: D102
         if level == PGD:

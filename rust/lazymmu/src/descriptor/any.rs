@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::field::Layout;
 use super::{Attributes, Format, Grants, Half, PARTS, Prot};
 use crate::geometry::Level;
 
@@ -18,6 +19,10 @@ pub trait AnyFormat: fmt::Debug + Send + Sync {
     fn table_grants(&self, level: Level, word: u64) -> Grants;
     fn dumped(&self, word: u64) -> bool;
     fn half(&self, kernel: bool) -> Half;
+    fn bad(&self, level: Level, word: u64) -> bool;
+    /// A copy of its own.
+    fn boxed(&self) -> Box<dyn AnyFormat>;
+    fn layouts(&self, level: Level) -> Vec<Layout>;
     fn prots(&self) -> Vec<(&'static str, Prot)>;
 }
 
@@ -64,6 +69,18 @@ impl<F: Format> AnyFormat for F {
 
     fn half(&self, kernel: bool) -> Half {
         Format::half(self, kernel)
+    }
+
+    fn bad(&self, level: Level, word: u64) -> bool {
+        Format::bad(self, level, word)
+    }
+
+    fn boxed(&self) -> Box<dyn AnyFormat> {
+        Box::new(*self)
+    }
+
+    fn layouts(&self, level: Level) -> Vec<Layout> {
+        Format::layouts(self, level)
     }
 
     fn prots(&self) -> Vec<(&'static str, Prot)> {

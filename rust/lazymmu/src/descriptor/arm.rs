@@ -5,6 +5,10 @@
 //! hardware's, of which everything is asked that hardware decides: [`Format::walkable`], [`Format::address`],
 //! [`Format::attributes`].
 
+#[path = "arm/fields.rs"]
+mod fields;
+
+use super::field::Layout;
 use super::{Attributes, Format, MemoryType, Prot};
 use crate::geometry::Level;
 
@@ -276,6 +280,10 @@ impl Format for Arm {
             contiguous: false,
             memory,
         }
+    }
+
+    fn layouts(&self, level: Level) -> Vec<Layout> {
+        self.layouts_of(level)
     }
 
     /// Not defined here: nothing changes.

@@ -1,5 +1,9 @@
 //! arm64 stage 1 entries. Arm ARM D8.3 (VMSAv8-64 descriptors), and `arch/arm64/include/asm/pgtable*.h` of 6.12.
 
+#[path = "arm64/fields.rs"]
+mod fields;
+
+use super::field::Layout;
 use super::{Attributes, Format, Grants, Half, MemoryType, Prot, Reader};
 use crate::geometry::Level;
 
@@ -292,6 +296,10 @@ impl Format for Arm64 {
 
     fn executable(&self, _level: Level, word: u64, kernel: bool) -> bool {
         word & (if kernel { PXN } else { UXN }) == 0
+    }
+
+    fn layouts(&self, level: Level) -> Vec<Layout> {
+        self.layouts_of(level)
     }
 
     fn pgprot_nx(&self, prot: Prot) -> Prot {

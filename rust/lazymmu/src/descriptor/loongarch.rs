@@ -4,6 +4,10 @@
 //! A table is linked by its address in the direct-mapped window, and nothing is a link to one of three tables in which
 //! nothing is mapped.
 
+#[path = "loongarch/fields.rs"]
+mod fields;
+
+use super::field::Layout;
 use super::{Attributes, Format, Half, MemoryType, Prot, Reader};
 use crate::geometry::Level;
 
@@ -184,6 +188,10 @@ impl Format for Loongarch {
     /// PGDH and PGDL.
     fn half(&self, kernel: bool) -> Half {
         if kernel { Half::Upper } else { Half::Lower }
+    }
+
+    fn layouts(&self, level: Level) -> Vec<Layout> {
+        self.layouts_of(level)
     }
 
     /// Not defined by the architecture: nothing changes.

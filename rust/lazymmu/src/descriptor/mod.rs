@@ -215,6 +215,12 @@ pub trait Format: Copy + fmt::Debug + Send + Sync + 'static {
         Half::Signed
     }
 
+    /// Every kind of entry at a level with the fields that its bits have, in the order in which they are tried; the last
+    /// takes what the others leave.
+    fn layouts(&self, _level: Level) -> Vec<field::Layout> {
+        Vec::new()
+    }
+
     /// `pgprot_nx`.
     fn pgprot_nx(&self, prot: Prot) -> Prot;
     /// `pte_wrprotect`.

@@ -3,6 +3,10 @@
 //!
 //! Not modelled: the memory type field of T-Head before the standard.
 
+#[path = "riscv/fields.rs"]
+mod fields;
+
+use super::field::Layout;
 use super::{Attributes, Format, Grants, MemoryType, Prot, Reader};
 use crate::geometry::Level;
 
@@ -192,6 +196,10 @@ impl Format for Riscv {
     /// A table entry grants everything: its permission bits are what makes it a table.
     fn table_grants(&self, _level: Level, _word: u64) -> Grants {
         Grants::ALL
+    }
+
+    fn layouts(&self, level: Level) -> Vec<Layout> {
+        self.layouts_of(level)
     }
 
     fn pgprot_nx(&self, prot: Prot) -> Prot {

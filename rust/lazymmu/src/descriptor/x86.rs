@@ -1,6 +1,10 @@
 //! x86 entries: 64-bit (4 and 5 levels, PAE) and 32-bit (two levels). Intel SDM vol. 3A 4.3 to 4.5, and
 //! `arch/x86/include/asm/pgtable*.h` of 6.12 for the predicates.
 
+#[path = "x86/fields.rs"]
+mod fields;
+
+use super::field::Layout;
 use super::{Attributes, Format, Grants, MemoryType, Prot, Reader};
 use crate::geometry::Level;
 
@@ -231,6 +235,10 @@ impl Format for X86 {
         }
         let exec = self.width == Width::TwoLevel || word & NX == 0;
         Grants { write: word & RW != 0, user: word & USER != 0, kernel_exec: exec, user_exec: exec }
+    }
+
+    fn layouts(&self, level: Level) -> Vec<Layout> {
+        self.layouts_of(level)
     }
 
     fn pgprot_nx(&self, prot: Prot) -> Prot {

@@ -1,0 +1,23 @@
+"""A level of a geometry under a backend, as the reference sees it."""
+
+from __future__ import annotations
+
+from lazymmu.reference.backend.registry import BACKENDS
+from lazymmu.reference.descriptor.fields.layout import Place
+from lazymmu.reference.errors import ConfigError
+from lazymmu.reference.geometry import geometry_named
+from lazymmu.reference.options import Options
+
+LEVELS = ("pte", "pmd", "pud", "p4d", "pgd")
+
+
+def place(backend: str, geometry: str, level: str, pa_bits: int | None = None) -> Place:
+    """A level of a geometry under a backend."""
+    if backend not in BACKENDS:
+        raise ConfigError(f"unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
+    shape = geometry_named(geometry)
+    number = LEVELS.index(level) + 1
+    if number > shape.levels:
+        raise ConfigError(f"geometry {geometry} has no level {level}")
+    kinds = BACKENDS[backend].entry_format(shape, Options()).layouts(number)
+    return Place(kinds, 8 * shape.bytes_of(number), pa_bits or shape.pa_bits)
