@@ -146,7 +146,7 @@ fn a_schedule_that_cannot_be_followed_is_refused() {
     for (schedule, words) in [
         (r#"[{"at": 3, "thread": 7}]"#, "entry 0: thread 7 cannot do that at point 3"),
         (r#"[{"at": 3, "interrupt": 0}]"#, "entry 0"),
-        (r#"[{"at": 5, "thread": 1}, {"at": 2, "thread": 0}]"#, "entry 1: point 2 is past"),
+        (r#"[{"at": 4, "thread": 1}, {"at": 2, "thread": 0}]"#, "entry 1: point 2 is past"),
         (r#"[{"at": 100000, "thread": 1}]"#, "entry 0: point 100000 never came"),
     ] {
         let error = run(schedule).unwrap_err();
