@@ -211,7 +211,11 @@ impl Track {
         walks.hash(h);
         self.sections.hash(h);
         self.kmaps.hash(h);
+        let mut windows = self.windows.clone();
+        windows.sort_unstable();
+        windows.hash(h);
         self.irqs.hash(h);
+        self.queued.hash(h);
     }
 
     /// Stores that something must still complete.

@@ -1,13 +1,14 @@
 //! The memory behind user mappings: folios, tables kept for a later split, and tables that wait for RCU.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash, Hasher};
 
 use rustc_hash::FxHashMap;
 
 use crate::geometry::Level;
 
 /// A run of pages that is allocated and freed as one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Folio {
     pub start: u64,
     pub bytes: u64,
@@ -39,6 +40,19 @@ pub struct Folios {
 }
 
 impl Folios {
+    /// Adds folios and tables that are no longer linked to a digest, tables by name.
+    pub(crate) fn digest(&self, h: &mut impl Hasher, name: &dyn Fn(u64) -> u64) {
+        self.by_start.hash(h);
+        let named =
+            |table: (&u64, &VecDeque<u64>)| (name(*table.0), table.1.iter().map(|pa| name(*pa)).collect::<Vec<_>>());
+        let mut deposits: Vec<_> = self.deposits.iter().filter(|(_, below)| !below.is_empty()).map(named).collect();
+        deposits.sort_unstable();
+        deposits.hash(h);
+        for table in &self.rcu {
+            (name(table.pa), table.level, table.va, table.mm).hash(h);
+        }
+    }
+
     /// The folio that holds this frame.
     #[must_use]
     pub fn at(&self, pa: u64) -> Option<Folio> {

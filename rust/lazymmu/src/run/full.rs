@@ -70,6 +70,10 @@ pub trait Drive: Watch + Clone {
     fn staged(&self) -> bool {
         false
     }
+    /// No other thread is inside an operation: an RCU grace period can end.
+    fn quiescent(&self) -> bool {
+        true
+    }
 }
 
 /// No event is made: operations run at full speed.
@@ -388,6 +392,10 @@ impl Drive for Full {
 
     fn staged(&self) -> bool {
         self.stage.is_some()
+    }
+
+    fn quiescent(&self) -> bool {
+        self.stage.as_ref().is_none_or(|stage| stage.alone())
     }
 }
 

@@ -167,7 +167,9 @@ pub(super) fn step<B: Backend, W: Drive>(k: &mut Kernel<B, W>, index: u32, step:
     if let Some(stop) = result.stop() {
         return Ok(stopped(k, stop));
     }
-    if let Err(stop) = k.rcu_quiescent() {
+    if k.watch.quiescent()
+        && let Err(stop) = k.rcu_quiescent()
+    {
         return Ok(stopped(k, stop));
     }
     let (ret, calls, mask) = match result.ending {

@@ -227,6 +227,7 @@ pub(super) fn state<B: Backend>(kernel: &Kernel<B, Full>, stage: &Stage) -> [u64
     machine.areas.hash(&mut h);
     machine.pgd_list.hash(&mut h);
     machine.ptdump.hash(&mut h);
+    machine.folios.digest(&mut h, &|pa| stage.names.frame(pa));
     machine.data.digest(&mut h);
     machine.frames.digest(&mut h, &|pa| stage.names.frame(pa));
     h.words(stage.names.tables(machine).parts());

@@ -322,6 +322,12 @@ impl Stage {
         willing && self.preemptible(machine, other)
     }
 
+    /// Whether no other thread is inside an operation.
+    pub(super) fn alone(&self) -> bool {
+        let inside = |a: &Actor| matches!(a.status, Status::Ready | Status::Waiting(_));
+        !self.actors.iter().enumerate().any(|(n, a)| n != self.current && inside(a))
+    }
+
     /// Whether a lock is in another thread's hands.
     fn owned(&self, lock: u64, thread: usize) -> bool {
         self.locks.iter().any(|(l, owner)| *l == lock && *owner != thread)
