@@ -19,11 +19,11 @@ mod _native {
     #[pymodule_export]
     use super::cost::CostTable;
     #[pymodule_export]
+    use super::descriptor::Codec;
+    #[pymodule_export]
     use super::explore::RawExploration;
     #[pymodule_export]
     use super::frozen::Frozen;
-    #[pymodule_export]
-    use super::descriptor::Codec;
     #[pymodule_export]
     use super::hooks::{Entry, Kernel, Walk};
     #[pymodule_export]

@@ -5,6 +5,8 @@
 //!
 //! Not modelled: pinning of whole address spaces, grant tables, balloon, the hypervisor refusing an update.
 
+#[path = "xen_pv/user.rs"]
+mod guest_user;
 #[path = "xen_pv/multicall.rs"]
 mod multicall;
 
@@ -25,7 +27,7 @@ use crate::machine::{INIT_MM, MmId, TaskId};
 use crate::modmask::ModMask;
 use crate::scheme::{LazyApi, Options, XenLazy};
 use crate::stop::{Run, Step};
-use crate::walk::{Stale, helpers};
+use crate::walk::Stale;
 
 pub static REGISTRATION: Registration = Registration::of::<XenPv>();
 
@@ -165,35 +167,6 @@ fn issue<W: Watch>(k: &mut Kernel<XenPv, W>) -> Step {
 fn emulate<W: Watch>(k: &mut Kernel<XenPv, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
     k.emit(Event::of(Kind::HYPERCALL).change(1, 1).aux(Hypercall::Emulate as u32))?;
     k.store(entry, word, why)
-}
-
-/// `flush_tlb_mm_range` of a guest: page by page up to the ceiling, each its own call; for other CPUs the hypervisor is asked
-/// once (`xen_flush_tlb_multi`).
-fn flush_user<W: Watch>(k: &mut Kernel<XenPv, W>, mm: MmId, range: Option<(u64, u64)>) -> Step {
-    let page = k.geometry().page_size();
-    let (here, others) = k.runs_mm(mm);
-    if others == 0 && !here {
-        return Ok(());
-    }
-    let few = range.filter(|(start, end)| (end - start) / page <= x86::SINGLE_PAGE_FLUSH_CEILING);
-    if others > 0 {
-        let one = few.filter(|(start, end)| end - start <= page);
-        let (start, end) = range.unwrap_or((0, u64::MAX));
-        let item = if one.is_some() { Queued::Invlpg { start, end, mm } } else { Queued::FlushAll { start, end, mm } };
-        enqueue(k, item)?;
-        return issue(k);
-    }
-    let Some((start, end)) = few else {
-        enqueue(k, Queued::FlushAll { start: 0, end: u64::MAX, mm })?;
-        return issue(k);
-    };
-    let mut at = start;
-    while at < end {
-        enqueue(k, Queued::Invlpg { start: at, end: at + page, mm })?;
-        issue(k)?;
-        at += page;
-    }
-    Ok(())
 }
 
 impl XenPv {
@@ -476,49 +449,20 @@ impl Backend for XenPv {
         Ok(k.backend.guest_word(word))
     }
 
-    /// `xen_ptep_modify_prot_start`: the entry stays as it is.
     fn modify_prot_start<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Run<u64> {
-        let format = k.format();
-        let mut word = 0;
-        for n in 0..count {
-            let at = k.entry_behind(first, n);
-            let old = Self::ptep_get(k, at)?;
-            word = if n == 0 { old } else { user::collect(helpers(&format), word, old) };
-        }
-        Ok(word)
+        guest_user::modify_prot_start(k, first, count)
     }
 
-    /// `xen_ptep_modify_prot_commit`: the hypervisor keeps what the CPU has set meanwhile.
     fn modify_prot_commit<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, word: u64, count: u64) -> Step {
-        let format = k.format();
-        let page = k.geometry().page_size();
-        for n in 0..count {
-            let at = k.entry_behind(first, n);
-            let word = k.backend.leaf_word(helpers(&format).advance(word, n * page));
-            queue_update(k, at, word, Store::Protect, true)?;
-            issue(k)?;
-        }
-        Ok(())
+        guest_user::modify_prot_commit(k, first, word, count)
     }
 
-    /// A locked instruction, trapped and emulated, as for the other read-modify-write helpers.
     fn wrprotect_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Step {
-        for n in 0..count {
-            let at = k.entry_behind(first, n);
-            let old = k.read(at)?;
-            emulate(k, at, k.format().wrprotect(old), Store::Protect)?;
-        }
-        Ok(())
+        guest_user::wrprotect_ptes(k, first, count)
     }
 
     fn test_and_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
-        let format = k.format();
-        let word = k.read(entry)?;
-        let young = helpers(&format).young(word);
-        if young {
-            emulate(k, entry, helpers(&format).mkold(word), Store::Young)?;
-        }
-        Ok(young)
+        guest_user::test_and_clear_young(k, entry)
     }
 
     fn user_populated<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
@@ -529,13 +473,8 @@ impl Backend for XenPv {
         }
     }
 
-    /// `xen_release_ptpage`.
     fn table_unlinked<W: Watch>(k: &mut Kernel<Self, W>, level: Level, _pa: u64) -> Step {
-        if level == Level::Pte {
-            enqueue(k, Queued::Pin)?;
-        }
-        enqueue(k, Queued::Protect)?;
-        issue(k)
+        guest_user::table_unlinked(k, level)
     }
 
     fn needs_flush<W: Watch>(k: &Kernel<Self, W>, old: u64, new: u64) -> bool {
@@ -553,15 +492,15 @@ impl Backend for XenPv {
         end: u64,
         _level: Option<Level>,
     ) -> Step {
-        flush_user(k, mm, Some((start, end)))
+        guest_user::flush(k, mm, Some((start, end)))
     }
 
     fn flush_tlb_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
-        flush_user(k, mm, None)
+        guest_user::flush(k, mm, None)
     }
 
     fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, stale: &Stale) -> Step {
-        flush_user(k, stale.mm, (!stale.full).then_some((stale.start, stale.end)))
+        guest_user::flush(k, stale.mm, (!stale.full).then_some((stale.start, stale.end)))
     }
 
     /// `xen_start_context_switch`.
