@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lazymmu.reference.codes import PTE
-from lazymmu.reference.descriptor import Arm64Format, X86Format, arm64, x86
+from lazymmu.reference.descriptor import Arm64Format, X86Format, arm64, powerpc, sparc64, x86
 from lazymmu.reference.descriptor.arm import ArmFormat
 from lazymmu.reference.descriptor.base import Format
 from lazymmu.reference.descriptor.loongarch import LoongarchFormat
+from lazymmu.reference.descriptor.powerpc import PowerPcFormat
 from lazymmu.reference.descriptor.riscv import RiscvFormat
+from lazymmu.reference.descriptor.sparc64 import Sparc64Format
 from lazymmu.reference.errors import ConfigError
 
 
@@ -165,6 +167,41 @@ class LoongarchHelpers(Helpers):
         return bool(word & 1 << 10)
 
 
+@dataclass(frozen=True)
+class PowerPcHelpers(Helpers):
+    """``book3s/64/pgtable.h``: writing implies reading; a page without permissions stays valid for hardware."""
+
+    def mkwrite(self, word: int) -> int:  # noqa: D102
+        return word | powerpc.READ | powerpc.WRITE
+
+    def mkdirty(self, word: int) -> int:  # noqa: D102
+        return word | powerpc.DIRTY | 1 << 9
+
+    def protnone(self, word: int) -> bool:  # noqa: D102
+        valid = powerpc.PRESENT | powerpc.LEAF
+        return word & (valid | powerpc.READ | powerpc.WRITE | powerpc.EXEC) == valid
+
+
+@dataclass(frozen=True)
+class Sparc64Helpers(Helpers):
+    """``asm/pgtable_64.h``: hardware may write what is both writable and dirty; an old page is not valid."""
+
+    def mkyoung(self, word: int) -> int:  # noqa: D102
+        return word | sparc64.ACCESSED | sparc64.VALID
+
+    def mkold(self, word: int) -> int:  # noqa: D102
+        return word & ~(sparc64.ACCESSED | sparc64.VALID)
+
+    def mkdirty(self, word: int) -> int:  # noqa: D102
+        return word | sparc64.MODIFIED | (sparc64.WRITABLE if word & sparc64.WRITE else 0)
+
+    def mkclean(self, word: int) -> int:  # noqa: D102
+        return word & ~(sparc64.MODIFIED | sparc64.WRITABLE)
+
+    def mkwrite(self, word: int) -> int:  # noqa: D102
+        return word | sparc64.WRITE | (sparc64.WRITABLE if word & sparc64.MODIFIED else 0)
+
+
 def helpers_of(format_: Format, level: int = PTE) -> Helpers:
     """The helpers of a format for leaves of a level."""
     if isinstance(format_, X86Format):
@@ -178,4 +215,10 @@ def helpers_of(format_: Format, level: int = PTE) -> Helpers:
         return ArmHelpers(b["YOUNG"], b["DIRTY"], b["RDONLY"], 1 << 56 if format_.lpae else 0, lpae=format_.lpae)
     if isinstance(format_, LoongarchFormat):
         return LoongarchHelpers(1 << 0, 1 << 1 | 1 << 9, 1 << 8, 1 << 11)
+    if isinstance(format_, PowerPcFormat):
+        huge = powerpc.LEAF if level > PTE else 0
+        return PowerPcHelpers(powerpc.ACCESSED, powerpc.DIRTY, powerpc.WRITE, 1 << 10, huge)
+    if isinstance(format_, Sparc64Format):
+        huge = sparc64.HUGE if level > PTE else 0
+        return Sparc64Helpers(sparc64.ACCESSED, sparc64.MODIFIED, sparc64.WRITE, 1 << 57, huge)
     raise ConfigError(f"no helpers for {type(format_).__name__}")

@@ -9,6 +9,8 @@ from typing import Final
 
 from lazymmu.reference.codes import PMD, PTE, PUD, Access
 from lazymmu.reference.descriptor.base import Format, Kind
+from lazymmu.reference.descriptor.fields.layout import EntryKind
+from lazymmu.reference.descriptor.fields.powerpc import kinds
 from lazymmu.reference.geometry import Geometry
 
 EXEC: Final = 0x1
@@ -59,6 +61,11 @@ class PowerPcFormat(Format):
             self.hashed = 1 << 55
             self.hash_flags = self.hashed | 1 << 6 | 1 << 12
         """``H_PAGE_HASHPTE`` and ``_PAGE_HPTEFLAGS``: the second group, the slot in it, busy; made of 4K pages."""
+
+    def layouts(self, level: int) -> tuple[EntryKind, ...]:  # noqa: D102
+        below = self.geometry.entries_of(max(level - 1, PTE)).bit_length() - 1
+        left = DIRTY | ACCESSED if self.radix else self.hash_flags
+        return kinds(level, radix=self.radix, shifts=self.geometry.shifts, below=below, flags=left)
 
     def none(self, level: int, word: int) -> bool:
         """An empty PTE may still have R and C written back (radix), or flags of a hash fault that is at work."""

@@ -6,6 +6,8 @@ from typing import Final
 
 from lazymmu.reference.codes import PMD, PTE, PUD, Access
 from lazymmu.reference.descriptor.base import Format, Kind
+from lazymmu.reference.descriptor.fields.layout import EntryKind
+from lazymmu.reference.descriptor.fields.sparc64 import kinds
 
 VALID: Final = 1 << 63
 MODIFIED: Final = 1 << 61
@@ -40,6 +42,9 @@ class Sparc64Format(Format):
         "PAGE_READONLY": _USER,
         "PAGE_NONE": PRESENT | ACCESSED | CACHE,
     }
+
+    def layouts(self, level: int) -> tuple[EntryKind, ...]:  # noqa: D102
+        return kinds(level)
 
     def none(self, level: int, word: int) -> bool:  # noqa: D102, ARG002
         return word == 0

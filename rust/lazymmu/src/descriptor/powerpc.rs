@@ -3,6 +3,10 @@
 //!
 //! Entries are big-endian in memory whatever the kernel is; words here are what `pte_val` returns.
 
+#[path = "powerpc/fields.rs"]
+mod fields;
+
+use super::field::Layout;
 use super::{Attributes, Format, Half, MemoryType, Prot};
 use crate::geometry::powerpc::PAGE_OFFSET;
 use crate::geometry::{Geometry, Level};
@@ -199,6 +203,10 @@ impl Format for PowerPc {
 
     fn half(&self, kernel: bool) -> Half {
         if kernel { Half::At(PAGE_OFFSET) } else { Half::Lower }
+    }
+
+    fn layouts(&self, level: Level) -> Vec<Layout> {
+        self.layouts_of(level)
     }
 
     fn pgprot_nx(&self, prot: Prot) -> Prot {

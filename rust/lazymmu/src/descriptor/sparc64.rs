@@ -1,6 +1,10 @@
 //! sparc64 entries in the sun4v format: what the TSB, and from it the TLB, is filled with. UltraSPARC Architecture 2007, 14.2
 //! (TTE), and `arch/sparc/include/asm/pgtable_64.h`, `mm/init_64.c` of 6.12.
 
+#[path = "sparc64/fields.rs"]
+mod fields;
+
+use super::field::Layout;
 use super::{Attributes, Format, Half, MemoryType, Prot};
 use crate::geometry::Level;
 
@@ -128,6 +132,10 @@ impl Format for Sparc64 {
     /// Two trees; both begin at address 0.
     fn half(&self, _kernel: bool) -> Half {
         Half::Lower
+    }
+
+    fn layouts(&self, level: Level) -> Vec<Layout> {
+        self.layouts_of(level)
     }
 
     /// Not defined by the architecture: nothing changes.
