@@ -73,8 +73,8 @@ class Entry:
 
     @property
     def first(self) -> int:
-        """First address that the entry maps."""
-        return self.home.first_address(self.index)
+        """First address that the entry maps. A walk that goes on in a moved table still counts from where it began."""
+        return self.va & -(1 << self.home.geometry.shifts[self.level - 1])
 
     @property
     def word(self) -> int:
