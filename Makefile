@@ -45,7 +45,7 @@ test-rust:
 	cargo test --quiet --release -p lazymmu -p lazymmu-bits
 
 test-python: setup
-	$(BIN)/python -m pytest -q -n $(JOBS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
 
 lint: setup ## rustfmt, clippy, ruff, mypy, stubtest
 	rustfmt --check $(shell find rust -name '*.rs')
@@ -62,7 +62,7 @@ format: setup ## rustfmt and ruff, in place
 
 witness: setup ## what others make of the same tables: an emulator's MMU, and two crates
 	$(BIN)/python -m pip install -q --group witness
-	$(BIN)/python -m pytest -q -n $(JOBS) tests/witness
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup tests/witness
 	cargo test --quiet --release --manifest-path benches/Cargo.toml --test same_words
 
 bench: setup ## speed, as ratios to peers that run beside us

@@ -12,7 +12,7 @@ from lazymmu.recording.image import Range
 Row = tuple[int, int, str, frozenset[str]]
 """First address, end, level, attributes."""
 
-_LINE = re.compile(r"(0x[0-9a-f]+)-(0x[0-9a-f]+)\s+\d+[KMGTPE]\s*(.*)$")
+_LINE = re.compile(r"(0x[0-9a-f]+)-(0x[0-9a-f]+)\s+(?:0x[0-9a-f]+\s+)?\d+[KMGTPE]\s*(.*)$")
 _LEVELS = ("pte", "pmd", "pud", "p4d", "pgd")
 
 
@@ -23,7 +23,8 @@ def read(path: Path) -> list[Row]:
         found = _LINE.match(line)
         words = found[3].split() if found else []
         level = next((w.lower() for w in words if w.lower() in _LEVELS), "")
-        attributes = frozenset(w for w in words if w.lower() != level)
+        # riscv marks what is not set with dots.
+        attributes = frozenset(w for w in words if w.lower() != level and w.strip("."))
         if found and attributes:
             rows.append((int(found[1], 16), int(found[2], 16), level, attributes))
     return merge(rows)
@@ -60,7 +61,17 @@ def _arm64(r: Range) -> frozenset[str]:
     return frozenset(out | {("DEVICE/" if memory.startswith("nG") else "MEM/") + memory})
 
 
+def _riscv(r: Range) -> frozenset[str]:
+    out = {name for bit, name in enumerate("VRWXUGAD") if r.raw >> bit & 1}
+    out |= {"N"} if r.raw >> 63 & 1 else set()
+    out |= {f"RSW({r.raw >> 8 & 3})"} if r.raw >> 8 & 3 else set()
+    memory = ("", "NC", "IO", "??")[r.raw >> 61 & 3]
+    return frozenset(out | ({f"MT({memory})"} if memory else set()))
+
+
+_ATTRIBUTES = {"arm64": _arm64, "riscv64": _riscv, "i386": _x86, "x86_64": _x86}
+
+
 def listed(ranges: Iterable[Range], arch: str) -> list[Row]:
     """Ranges as the dump of this architecture shows them."""
-    words = _arm64 if arch == "arm64" else _x86
-    return merge((r.va, r.end % (1 << 64), _LEVELS[r.level - 1], words(r)) for r in ranges)
+    return merge((r.va, r.end % (1 << 64), _LEVELS[r.level - 1], _ATTRIBUTES[arch](r)) for r in ranges)

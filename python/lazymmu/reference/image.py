@@ -1,7 +1,7 @@
 """A walk over a table image, in plain Python: what hardware finds in the words, entry by entry.
 
 The format of the file: ``PTIMG1``, a line of JSON, the pages. What bits mean is from the manuals: Intel SDM
-vol. 3A 4.3 to 4.5, Arm ARM D8.3.
+vol. 3A 4.3 to 4.5, Arm ARM D8.3, RISC-V privileged specification 12.3 to 12.6 and chapter "Svnapot".
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class X86:
         """At the lowest level always; above where the page size bit is set."""
         return level == 1 or (level in (2, 3) and level != self.pdpt and bool(word >> 7 & 1))
 
-    def pa(self, word: int, size: int) -> int:
+    def pa(self, word: int, size: int, va: int) -> int:  # noqa: ARG002
         """The address field; in large leaves bit 12 is a cache attribute."""
         return word & self.address & ~(size - 1)
 
@@ -94,7 +94,7 @@ class Arm64:
         """A block has the table bit clear, and is only valid at two levels."""
         return level == 1 or (level in self.sections and word & 3 == 1)
 
-    def pa(self, word: int, size: int) -> int:
+    def pa(self, word: int, size: int, va: int) -> int:  # noqa: ARG002
         """Bits above 47 stand elsewhere: 15:12 (64 KiB pages) or 9:8 (52 bits with smaller pages)."""
         pa = word & self.field
         if self.wide:
@@ -123,7 +123,46 @@ class Arm64:
         return va | ((1 << 64) - (1 << bits)) if kernel else va
 
 
-FORMATS: dict[str, type[X86] | type[Arm64]] = {"x86_64": X86, "i386": X86, "arm64": Arm64}
+class RiscV:
+    """V, R, W, X, U in bits 0 to 4; a leaf grants something; the frame's number begins at bit 10."""
+
+    def __init__(self, header: dict[str, Any], root: dict[str, Any]) -> None:  # noqa: ARG002
+        self.field = (1 << 32) - (1 << 10) if header["entry_bytes"] == 4 else (1 << 54) - (1 << 10)
+        self.napot = 0 if header["entry_bytes"] == 4 else 1 << 63
+
+    def shown(self, word: int) -> bool:
+        """The dump shows what is valid."""
+        return bool(word & 1)
+
+    def leaf(self, level: int, word: int) -> bool:
+        """At any level, where R, W or X is set."""
+        return level == 1 or bool(word & 0b1110)
+
+    def pa(self, word: int, size: int, va: int) -> int:
+        """In a group of 16 pages the low bits of the number tell how large the group is; the address has them instead."""
+        number = (word & self.field) << 2
+        return number & ~0xFFFF | va & 0xF000 if word & self.napot else number & ~(size - 1)
+
+    def below(self, level: int, word: int, above: Grants) -> Grants:  # noqa: ARG002
+        """A table's word restricts nothing."""
+        return above
+
+    def granted(self, word: int, above: Grants) -> tuple[bool, bool, bool]:  # noqa: ARG002
+        """Write, execute, user."""
+        return bool(word >> 2 & 1), bool(word >> 3 & 1), bool(word >> 4 & 1)
+
+    def extend(self, va: int, bits: int, kernel: bool) -> int:  # noqa: ARG002
+        """The highest bit of an address is repeated."""
+        return va | ((1 << 64) - (1 << bits)) if bits > 32 and va >> (bits - 1) else va
+
+
+FORMATS: dict[str, type[X86] | type[Arm64] | type[RiscV]] = {
+    "x86_64": X86,
+    "i386": X86,
+    "arm64": Arm64,
+    "riscv64": RiscV,
+    "riscv32": RiscV,
+}
 
 
 class Image:
@@ -159,9 +198,9 @@ class Image:
                 if form.leaf(level, word):
                     if form.shown(word):
                         full = form.extend(va, root["va_bits"], name == "kernel")
-                        yield Leaf(full, form.pa(word, size), level, size, word, *form.granted(word, above))
+                        yield Leaf(full, form.pa(word, size, va), level, size, word, *form.granted(word, above))
                 elif word & 1:
                     inner = form.below(level, word, above)
-                    yield from walk(form.pa(word, 0x1000), level - 1, self.header["entries_per_table"], va, inner)
+                    yield from walk(form.pa(word, 0x1000, va), level - 1, self.header["entries_per_table"], va, inner)
 
         yield from walk(int(root["pa"], 16), root["levels"], root["entries"], 0, Grants())
