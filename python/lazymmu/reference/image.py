@@ -139,7 +139,7 @@ class RiscV:
         return level == 1 or bool(word & 0b1110)
 
     def pa(self, word: int, size: int, va: int) -> int:
-        """In a group of 16 pages the low bits of the number tell how large the group is; the address has them instead."""
+        """In a group of 16 pages the low bits of the number tell its size; the address has them instead."""
         number = (word & self.field) << 2
         return number & ~0xFFFF | va & 0xF000 if word & self.napot else number & ~(size - 1)
 
