@@ -45,7 +45,9 @@ test-rust:
 	cargo test --quiet --release -p lazymmu -p lazymmu-bits
 
 test-python: setup
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -q -n $(JOBS) tests
+	# The blocks of a page build on each other: one process runs them.
+	$(BIN)/python -m pytest -q docs
 
 lint: setup ## rustfmt, clippy, ruff, mypy, stubtest
 	rustfmt --check $(shell find rust -name '*.rs')
@@ -62,7 +64,7 @@ format: setup ## rustfmt and ruff, in place
 
 witness: setup ## what others make of the same tables: an emulator's MMU, and two crates
 	$(BIN)/python -m pip install -q --group witness
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup tests/witness
+	$(BIN)/python -m pytest -q -n $(JOBS) tests/witness
 	cargo test --quiet --release --manifest-path benches/Cargo.toml --test same_words
 
 bench: setup ## speed, as ratios to peers that run beside us
