@@ -32,6 +32,7 @@ def main(
     threads: Annotated[int, typer.Option(metavar="N", help="Host threads; 0: one for each core.")] = 0,
     partial_order: Annotated[bool, typer.Option(help="Follow one thread where its step concerns no other.")] = True,
     symmetry: Annotated[bool, typer.Option(help="Take states for one that differ in frame numbers only.")] = True,
+    every_path: Annotated[bool, typer.Option("--every-path", help="Take no two ways for one.")] = False,
     fingerprint: Annotated[bool, typer.Option("--fingerprint", help="Keep 64 bits a state.")] = False,
     checkpoint: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the search here.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
@@ -47,8 +48,8 @@ def main(
     """Try every order of micro-steps. Exit status 0: nothing breaks; 1: something does; 2: bad input."""
     settings = Settings(
         max_states=max_states, max_depth=max_depth, max_memory=max_memory, max_seconds=max_seconds, threads=threads,
-        partial_order=partial_order, symmetry=symmetry, fingerprint=fingerprint, checkpoint=checkpoint, resume=resume,
-        swarm=(seed, swarm, width) if swarm else None,
+        partial_order=partial_order, symmetry=symmetry, every_path=every_path, fingerprint=fingerprint,
+        checkpoint=checkpoint, resume=resume, swarm=(seed, swarm, width) if swarm else None,
     )  # fmt: skip
     if swarm < 0:
         raise ConfigError(f"swarm: {swarm} makes no sense: expected 0 or more")

@@ -48,6 +48,7 @@ class Settings:
     threads: int = 0
     partial_order: bool = True
     symmetry: bool = True
+    every_path: bool = False
     fingerprint: bool = False
     checkpoint: str | PathLike[str] | None = None
     checkpoint_every: float = 10.0
@@ -91,6 +92,7 @@ def explore(
     threads: int = 0,
     partial_order: bool = True,
     symmetry: bool = True,
+    every_path: bool = False,
     fingerprint: bool = False,
     checkpoint: str | PathLike[str] | None = None,
     checkpoint_every: float = 10.0,
@@ -119,6 +121,7 @@ def explore(
         threads: host threads; 0: one for each core. The result is the same for any number.
         partial_order: follows one thread alone where its next step concerns no other.
         symmetry: takes states for one that differ only in which frame a table got.
+        every_path: takes no two ways for one, even if they lead to the same state; for small programs.
         fingerprint: keeps 64 bits a state.
         checkpoint: a file that holds the search.
         checkpoint_every: seconds between two checkpoints; one more is written at the end.
@@ -135,8 +138,8 @@ def explore(
         ScenarioError, ProgramError, RunError: the input does.
     """
     settings = Settings(
-        max_states, max_depth, max_memory, max_seconds, max_outcomes, threads, partial_order, symmetry, fingerprint,
-        checkpoint, checkpoint_every, resume, (seed, swarm, width) if swarm else None,
+        max_states, max_depth, max_memory, max_seconds, max_outcomes, threads, partial_order, symmetry, every_path,
+        fingerprint, checkpoint, checkpoint_every, resume, (seed, swarm, width) if swarm else None,
     )  # fmt: skip
     workload = _workload(what)
     name = geometry or _default_geometry(workload, backend, scheme)

@@ -6,7 +6,9 @@
 //! Not modelled: CPUs before v7 and kernels for one CPU (cleaning of entries, VIVT caches), domains, the two halves of a
 //! classic pmd pair read one by one, TTBR1, sections, cache maintenance of executable pages, pkmap.
 
-use super::{Backend, Info, Registration, add_mm, alloc_root, new_root};
+use std::hash::{Hash, Hasher};
+
+use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root};
 use crate::check::Laws;
 use crate::descriptor::arm::Arm;
 use crate::descriptor::{Format, Prot};
@@ -84,10 +86,11 @@ fn check_vmalloc_seq<W: Watch>(k: &mut Kernel<ArmBackend, W>, mm: MmId) -> Step 
     for index in
         k.geometry().index(root.level, layout.vmalloc_start)..=k.geometry().index(root.level, layout.vmalloc_end - 1)
     {
-        let word = kernel.get(index);
-        if word != root.get(index) {
-            let va = index as u64 * size;
-            k.store(Entry::new(root.view(), index, va, mm), word, Store::Sync)?;
+        let va = index as u64 * size;
+        let (from, to) = (Entry::new(kernel.view(), index, va, INIT_MM), Entry::new(root.view(), index, va, mm));
+        let word = k.look(from);
+        if word != k.look(to) {
+            k.store(to, word, Store::Sync)?;
         }
     }
     if k.backend.mm_seq.len() <= number {
@@ -103,12 +106,12 @@ fn translation_fault<W: Watch>(k: &mut Kernel<ArmBackend, W>, va: u64) -> Step {
     let (mut reference, mut table) = (k.open_root(INIT_MM), k.open_root(loaded));
     if reference.level != Level::Pmd {
         let index = k.geometry().index(reference.level, va);
-        let word = reference.get(index);
+        let word = k.look(Entry::new(reference.view(), index, va, INIT_MM));
         if word == 0 {
             return Ok(());
         }
         let entry = Entry::new(table.view(), index, va, loaded);
-        if entry.word() == 0 {
+        if k.look(entry) == 0 {
             k.set_entry(entry, word, Store::Sync)?;
         }
         let upper = Entry::new(reference.view(), index, va, INIT_MM);
@@ -117,7 +120,7 @@ fn translation_fault<W: Watch>(k: &mut Kernel<ArmBackend, W>, va: u64) -> Step {
         reference = below;
     }
     let index = k.geometry().index(Level::Pmd, va);
-    let word = reference.get(index);
+    let word = k.look(Entry::new(reference.view(), index, va, INIT_MM));
     if k.format().none(Level::Pmd, word) {
         return Ok(());
     }
@@ -301,5 +304,27 @@ impl Backend for ArmBackend {
 
     fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {
         Laws { needs_barrier: true, dsb_completes: true, fault_repairs: true, sync_to_end: true, ..Laws::coherent(k) }
+    }
+
+    /// Numbers are only ever compared with init_mm's: who has caught up, and whether a new process has.
+    fn digest(&self, mut h: &mut dyn Hasher, _names: &dyn Naming) {
+        (self.seq == 0).hash(&mut h);
+        let current = self.mm_seq.iter().enumerate().filter(|(_, seq)| **seq == self.seq);
+        current.for_each(|(mm, _)| mm.hash(&mut h));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::digest_of;
+
+    #[test]
+    fn who_has_caught_up_is_part_of_a_state_and_how_often_is_not() {
+        let with = |seq, mm_seq| digest_of(&ArmBackend { format: Arm { lpae: false }, seq, mm_seq });
+        assert_ne!(with(2, vec![0, 2]), with(2, vec![0, 1]));
+        assert_ne!(with(0, vec![]), with(2, vec![]));
+        assert_eq!(with(2, vec![0, 2]), with(5, vec![0, 5]));
+        assert_eq!(with(5, vec![0, 1]), with(5, vec![0, 4]));
     }
 }

@@ -7,7 +7,9 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::{Backend, Info, Registration, arm64_contpte, arm64_user, new_root, user};
+use std::hash::Hasher;
+
+use super::{Backend, Info, Naming, Registration, arm64_contpte, arm64_user, new_root, user};
 use crate::check::Laws;
 use crate::descriptor::arm64::{Arm64, TABLE_PXN, TABLE_UXN, TYPE_MASK, TYPE_TABLE, VALID};
 use crate::descriptor::{Format, Prot};
@@ -553,4 +555,7 @@ impl Backend for Arm64Backend {
     fn valid_kernel<W: Watch>(k: &Kernel<Self, W>, word: u64) -> bool {
         k.backend.format.valid_not_user(word)
     }
+
+    /// Nothing is kept.
+    fn digest(&self, _h: &mut dyn Hasher, _names: &dyn Naming) {}
 }

@@ -41,7 +41,7 @@ fn convert<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64, pages: u64) -> S
     let mut word = format.pte(base, word & !format.encode_address(u64::MAX));
     for n in 0..pages {
         let at = k.entry_behind(first, n);
-        let old = at.word();
+        let old = k.look(at);
         k.store(at, 0, Store::Convert)?;
         word = user::collect(helpers(&format), word, old);
     }
@@ -55,7 +55,7 @@ fn convert<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64, pages: u64) -> S
 
 /// `contpte_try_unfold`.
 pub(super) fn try_unfold<W: Watch>(k: &mut K<W>, entry: Entry<'_>) -> Step {
-    let word = entry.word();
+    let word = k.look(entry);
     match group(k, entry) {
         Some(pages) if Arm64::valid_cont(word) => {
             let word = helpers(&k.format()).mknoncont(word);
@@ -100,7 +100,7 @@ fn try_fold<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64) -> Step {
     let expected = format.pte(base, plain(word) & !format.encode_address(u64::MAX));
     for n in 0..pages {
         let at = k.entry_behind(first, n);
-        if plain(at.word()) != helpers.advance(expected, n * page) {
+        if plain(k.look(at)) != helpers.advance(expected, n * page) {
             return Ok(());
         }
     }
@@ -109,14 +109,18 @@ fn try_fold<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64) -> Step {
 
 /// `ptep_get`: what any entry of a group has seen counts for all.
 pub(super) fn ptep_get<W: Watch>(k: &mut K<W>, entry: Entry<'_>) -> Run<u64> {
-    let word = entry.word();
+    let word = k.look(entry);
     let Some(pages) = group(k, entry).filter(|_| Arm64::valid_cont(word)) else {
         return Ok(word);
     };
     let format = k.format();
     let first = align_down(k, entry, pages);
-    let members = (0..pages).map(|n| k.entry_behind(first, n).word());
-    Ok(members.fold(word, |word, other| user::collect(helpers(&format), word, other)))
+    let mut all = word;
+    for n in 0..pages {
+        let at = k.entry_behind(first, n);
+        all = user::collect(helpers(&format), all, k.look(at));
+    }
+    Ok(all)
 }
 
 /// `set_ptes`. One entry: what was there is unfolded, and the block folded if it became complete. Several: blocks that are
@@ -173,9 +177,9 @@ pub(super) fn wrprotect_ptes<W: Watch>(k: &mut K<W>, first: Entry<'_>, count: u6
 }
 
 /// The run of entries that has to be treated as one: the group, or the entry alone.
-fn whole<'t, W: Watch>(k: &K<W>, entry: Entry<'t>) -> (Entry<'t>, u64) {
+fn whole<'t, W: Watch>(k: &mut K<W>, entry: Entry<'t>) -> (Entry<'t>, u64) {
     match group(k, entry) {
-        Some(pages) if Arm64::valid_cont(entry.word()) => (align_down(k, entry, pages), pages),
+        Some(pages) if Arm64::valid_cont(k.look(entry)) => (align_down(k, entry, pages), pages),
         _ => (entry, 1),
     }
 }
@@ -227,7 +231,7 @@ pub(super) fn clear_young_dirty<W: Watch>(k: &mut K<W>, first: Entry<'_>, count:
 
 /// `__ptep_set_access_flags`: only more is granted; hardware may change the flags at the same time.
 fn set_flags<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64) -> Run<bool> {
-    let old = entry.word();
+    let old = k.look(entry);
     if old == word {
         return Ok(false);
     }
@@ -248,10 +252,14 @@ pub(super) fn set_access_flags<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u
         }
         return Ok(changed);
     }
-    if (0..count).all(|n| (k.entry_behind(first, n).word() ^ word) & ACCESS_FLAGS == 0) {
+    let same = |k: &mut K<W>, n| {
+        let at = k.entry_behind(first, n);
+        (k.look(at) ^ word) & ACCESS_FLAGS == 0
+    };
+    if (0..count).all(|n| same(k, n)) {
         return Ok(false);
     }
-    if (entry.word() ^ word) & WRITE == 0 {
+    if (k.look(entry) ^ word) & WRITE == 0 {
         for n in 0..count {
             let at = k.entry_behind(first, n);
             set_flags(k, at, word)?;

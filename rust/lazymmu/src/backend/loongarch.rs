@@ -5,7 +5,9 @@
 //! Not modelled: refill by software on CPUs without a page-table walker (the tables are the same), `spurious_fault`, which
 //! tries an access again whose entry is there, CPUs with other address widths than 47-bit halves, kernels for one CPU.
 
-use super::{Backend, Info, Registration, add_mm, alloc_root, new_root};
+use std::hash::Hasher;
+
+use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root};
 use crate::check::Laws;
 use crate::descriptor::Prot;
 use crate::descriptor::loongarch::{GLOBAL, Loongarch};
@@ -155,4 +157,7 @@ impl Backend for LoongarchBackend {
     fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {
         Laws { needs_barrier: true, ..Laws::coherent(k) }
     }
+
+    /// Nothing is kept.
+    fn digest(&self, _h: &mut dyn Hasher, _names: &dyn Naming) {}
 }

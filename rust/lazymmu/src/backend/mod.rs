@@ -326,8 +326,9 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
         Ok(())
     }
 
-    /// Adds what the backend keeps itself to a digest of the machine, in which tables have names.
-    fn digest(&self, _h: &mut dyn Hasher, _names: &dyn Naming) {}
+    /// Adds what the backend keeps itself, and what may change, to a digest of the machine, in which tables have names. What is
+    /// missing here makes an exploration take different states for one. What nothing reads any more is better left out.
+    fn digest(&self, h: &mut dyn Hasher, names: &dyn Naming);
 
     /// What a permitted access does to the leaf entry that it finds: the word that is there then.
     #[inline]
@@ -393,4 +394,21 @@ pub(crate) fn try_set<B: Backend, W: Watch>(k: &mut Kernel<B, W>, entry: Entry<'
     }
     k.store(entry, word, Store::TrySet)?;
     Ok(true)
+}
+
+/// The digest of what a backend keeps, where no table has a name.
+#[cfg(test)]
+pub(crate) fn digest_of<B: Backend>(backend: &B) -> u64 {
+    struct Unnamed;
+    impl Naming for Unnamed {
+        fn frame(&self, pa: u64) -> u64 {
+            pa
+        }
+        fn word(&self, word: u64) -> [u64; 2] {
+            [word, 0]
+        }
+    }
+    let mut h = rustc_hash::FxHasher::default();
+    backend.digest(&mut h, &Unnamed);
+    h.finish()
 }

@@ -9,8 +9,10 @@
 //! group, and stale entries after a plain `set_pte` over a hashed entry; invalidation by this CPU only where an address space
 //! never left it; 4K subpages of 64K pages; subpage protection; segments (a segment table miss never fails).
 
-use super::{Backend, Info, Registration, new_root, powerpc};
-use crate::descriptor::Prot;
+use std::hash::{Hash, Hasher};
+
+use super::{Backend, Info, Naming, Registration, new_root, powerpc};
+use crate::descriptor::{Format, Prot};
 use crate::descriptor::powerpc::{ACCESSED, DIRTY, PTE, PowerPc};
 use crate::event::codes::{Access, FlushReason, Handler, Store, Tlbi};
 use crate::event::{Event, Kind};
@@ -28,7 +30,7 @@ const BATCH: u64 = 192;
 const HIGH_USER: u64 = 1 << 40;
 
 /// `struct ppc64_tlb_batch` of a CPU.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Batch {
     active: bool,
     index: u64,
@@ -270,7 +272,6 @@ impl Backend for PowerPcHash {
     fn used<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, va: u64, word: u64, access: Access) -> Run<u64> {
         let hashpte = k.backend.format.hashpte();
         let dirty = if access == Access::Write { DIRTY } else { 0 };
-        let wanted = word | hashpte | ACCESSED | dirty;
         if word & (hashpte | dirty) == hashpte | dirty {
             return Ok(word);
         }
@@ -282,7 +283,47 @@ impl Backend for PowerPcHash {
             table = k.open_below(Entry::new(table.view(), index, va, mm))?;
         }
         let index = k.geometry().index(Level::Pte, va);
-        k.store(Entry::new(table.view(), index, va, mm), wanted, Store::Hash)?;
+        let entry = Entry::new(table.view(), index, va, mm);
+        // A compare-and-exchange: what another CPU has changed meanwhile counts.
+        let now = entry.word();
+        if !Format::walkable(&k.format(), Level::Pte, now) {
+            return Ok(now);
+        }
+        let wanted = now | hashpte | ACCESSED | dirty;
+        k.store(entry, wanted, Store::Hash)?;
         Ok(wanted)
+    }
+
+    /// An empty batch remembers nothing.
+    fn digest(&self, mut h: &mut dyn Hasher, _names: &dyn Naming) {
+        for batch in &self.batches {
+            batch.active.hash(&mut h);
+            (batch.index > 0).then_some(batch).hash(&mut h);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::digest_of;
+
+    #[test]
+    fn what_waits_in_a_batch_is_part_of_a_state() {
+        let format = PowerPc { page_shift: 16, radix: false, index_bits: [8, 10, 10] };
+        let with = |batch: Batch| digest_of(&PowerPcHash { format, batches: vec![Batch::EMPTY, batch] });
+        let one = Batch { active: true, index: 1, mm: MmId(1), low: 0x1_0000, end: 0x2_0000, large: true };
+        let others = [
+            Batch { active: false, ..one },
+            Batch { index: 2, ..one },
+            Batch { mm: MmId(2), ..one },
+            Batch { low: 0, ..one },
+            Batch { end: 0x3_0000, ..one },
+        ];
+        for other in others {
+            assert_ne!(with(one), with(other), "{other:?}");
+        }
+        // What is left of one that was flushed is read by nobody.
+        assert_eq!(with(Batch { index: 0, ..one }), with(Batch { active: true, ..Batch::EMPTY }));
     }
 }

@@ -8,7 +8,9 @@
 //! `__map_kernel_page`, which maps what is not vmalloc; fragments of pages as tables (each table has pages of its own);
 //! protection keys; KASAN's and the vmemmap's mappings.
 
-use super::{Backend, Info, Registration, new_root, powerpc};
+use std::hash::Hasher;
+
+use super::{Backend, Info, Naming, Registration, new_root, powerpc};
 use crate::check::Laws;
 use crate::descriptor::powerpc::PowerPc;
 use crate::descriptor::{Format, Prot};
@@ -103,7 +105,7 @@ impl Backend for PowerPcRadix {
         if entry.level() == Level::Pud {
             for index in 0..table.len() {
                 let at = va + index as u64 * k.geometry().size(Level::Pmd);
-                let word = table.get(index);
+                let word = k.look(Entry::new(table.view(), index, at, entry.mm));
                 // The kernel would take a leaf for a table here.
                 if !k.format().none(Level::Pmd, word) && !k.format().leaf(Level::Pmd, word) {
                     let below = k.format().address(Level::Pmd, word);
@@ -138,4 +140,7 @@ impl Backend for PowerPcRadix {
     fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {
         Laws { needs_barrier: true, dsb_completes: true, ..Laws::coherent(k) }
     }
+
+    /// Nothing is kept.
+    fn digest(&self, _h: &mut dyn Hasher, _names: &dyn Naming) {}
 }

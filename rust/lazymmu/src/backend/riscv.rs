@@ -7,7 +7,9 @@
 //! Not modelled: user faults, and with them what Svvptc saves (`update_mmu_cache`); the SBI's way of fencing other CPUs
 //! (they are interrupted here); cache maintenance of executable pages; T-Head's and SiFive's errata; ASIDs.
 
-use super::{Backend, Info, Registration, add_mm, alloc_root, new_root};
+use std::hash::Hasher;
+
+use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root};
 use crate::check::Laws;
 use crate::descriptor::riscv::Riscv;
 use crate::descriptor::{Format, Prot};
@@ -151,7 +153,7 @@ impl Backend for RiscvBackend {
         if entry.level() == Level::Pud {
             for index in 0..table.len() {
                 let at = va + index as u64 * k.geometry().size(Level::Pmd);
-                let word = table.get(index);
+                let word = k.look(Entry::new(table.view(), index, at, entry.mm));
                 if !k.format().none(Level::Pmd, word) && !k.format().leaf(Level::Pmd, word) {
                     let below = k.format().address(Level::Pmd, word);
                     k.free_table(below, at, entry.mm)?;
@@ -230,6 +232,10 @@ impl Backend for RiscvBackend {
     fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {
         Laws { needs_barrier: is_64bit(k), fences: true, fault_repairs: !is_64bit(k), ..Laws::coherent(k) }
     }
+
+    fn digest(&self, h: &mut dyn Hasher, _names: &dyn Naming) {
+        h.write_u64(self.new_map);
+    }
 }
 
 /// `vmalloc_fault` of a 32-bit kernel: the root entry is copied, whatever it is, then the page is looked for.
@@ -237,12 +243,26 @@ fn vmalloc_fault<W: Watch>(k: &mut Kernel<RiscvBackend, W>, va: u64) -> Step {
     let loaded = k.machine.cpu(k.cpu()).active_mm;
     let (kernel, root) = (k.open_root(INIT_MM), k.open_root(loaded));
     let index = k.geometry().index(root.level, va);
-    let reference = kernel.get(index);
+    let reference = k.look(Entry::new(kernel.view(), index, va, INIT_MM));
     k.set_entry(Entry::new(root.view(), index, va, loaded), reference, Store::Sync)?;
     if !k.format().present(Level::Pmd, reference) || k.format().leaf(Level::Pmd, reference) {
         return Ok(());
     }
     let table = k.open_below(Entry::new(kernel.view(), index, va, INIT_MM))?;
-    let pte = table.get(k.geometry().index(Level::Pte, va));
+    let index = k.geometry().index(Level::Pte, va);
+    let pte = k.look(Entry::new(table.view(), index, va, INIT_MM));
     if k.format().present(Level::Pte, pte) { tlbi(k, 0, 0, 1, Tlbi::Sfence) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::digest_of;
+
+    #[test]
+    fn who_has_yet_to_fence_is_part_of_a_state() {
+        let with = |new_map| digest_of(&RiscvBackend { format: Riscv { wide: true, svpbmt: false }, new_map });
+        assert_ne!(with(0), with(1));
+        assert_ne!(with(2), with(1));
+    }
 }

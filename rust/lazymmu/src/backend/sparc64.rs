@@ -9,7 +9,9 @@
 //! run an address space (all are asked here); the firmware's mappings, which a kernel range leaves out; `ioremap`, which
 //! needs no mapping there.
 
-use super::{Backend, Info, Registration, add_mm, alloc_root, new_root};
+use std::hash::{Hash, Hasher};
+
+use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root};
 use crate::descriptor::Prot;
 use crate::descriptor::sparc64::{EXEC, Sparc64, VALID};
 use crate::event::codes::{FlushReason, Store, Tlbi};
@@ -28,7 +30,7 @@ const BATCH: u64 = 192;
 const FLUSH_ALL_SHIFT: u32 = 18;
 
 /// `struct tlb_batch` of a CPU.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Batch {
     active: bool,
     nr: u64,
@@ -242,5 +244,37 @@ impl Backend for Sparc {
     #[inline]
     fn root_for<W: Watch>(k: &Kernel<Self, W>, mm: MmId, va: u64) -> Option<MmId> {
         if k.geometry().is_kernel(va) { Some(INIT_MM) } else { (mm != INIT_MM).then_some(mm) }
+    }
+
+    /// An empty batch remembers nothing.
+    fn digest(&self, mut h: &mut dyn Hasher, _names: &dyn Naming) {
+        for batch in &self.batches {
+            batch.active.hash(&mut h);
+            (batch.nr > 0).then_some(batch).hash(&mut h);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::digest_of;
+
+    #[test]
+    fn what_waits_in_a_batch_is_part_of_a_state() {
+        let with = |batch: Batch| digest_of(&Sparc { batches: vec![Batch::EMPTY, batch] });
+        let one = Batch { active: true, nr: 1, mm: MmId(1), low: 0x1_0000, end: 0x2_0000 };
+        let others = [
+            Batch { active: false, ..one },
+            Batch { nr: 2, ..one },
+            Batch { mm: MmId(2), ..one },
+            Batch { low: 0, ..one },
+            Batch { end: 0x3_0000, ..one },
+        ];
+        for other in others {
+            assert_ne!(with(one), with(other), "{other:?}");
+        }
+        // What is left of one that was flushed is read by nobody.
+        assert_eq!(with(Batch { nr: 0, ..one }), with(Batch { active: true, ..Batch::EMPTY }));
     }
 }

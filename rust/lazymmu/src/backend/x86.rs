@@ -257,14 +257,15 @@ pub(super) fn vmalloc_fault<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B
     while table.level != Level::Pmd {
         let index = k.geometry().index(table.level, va);
         let upper = Entry::new(table.view(), index, va, INIT_MM);
-        match k.machine.memory.at(B::table_pa(k, table.level, upper.word())) {
-            Some(below) if k.format().present(table.level, upper.word()) => table = k.machine.memory.open(below),
+        let word = k.look(upper);
+        match k.machine.memory.at(B::table_pa(k, table.level, word)) {
+            Some(below) if k.format().present(table.level, word) => table = k.machine.memory.open(below),
             _ => return Ok(()),
         }
     }
     let index = k.geometry().index(Level::Pmd, va);
     let pmd = Entry::new(table.view(), index, va, INIT_MM);
-    if !k.format().present(Level::Pmd, pmd.word()) {
+    if !k.format().present(Level::Pmd, k.look(pmd)) {
         return Ok(());
     }
     let word = k.read(pmd)?;

@@ -2,7 +2,9 @@
 //!
 //! Not modelled: page-table isolation's second root, the LDT mapping, MTRRs that forbid a huge leaf.
 
-use super::{Backend, Info, Registration, add_mm, alloc_root, new_root, x86, x86_user};
+use std::hash::Hasher;
+
+use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, x86, x86_user};
 use crate::check::Laws;
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
@@ -271,4 +273,7 @@ impl Backend for X86_32 {
     fn repair_kernel_fault<W: Watch>(k: &mut Kernel<Self, W>, va: u64) -> Step {
         x86::vmalloc_fault(k, va)
     }
+
+    /// Nothing is kept.
+    fn digest(&self, _h: &mut dyn Hasher, _names: &dyn Naming) {}
 }

@@ -3,7 +3,9 @@
 //! Not modelled: page-table isolation's second root, MTRRs that forbid a huge leaf, memory encryption, protection keys,
 //! deferred freeing of kernel tables for an IOMMU.
 
-use super::{Backend, Info, Registration, add_mm, alloc_root, new_root, x86, x86_user};
+use std::hash::Hasher;
+
+use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, x86, x86_user};
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
 use crate::event::codes::Store;
@@ -177,4 +179,7 @@ impl Backend for X86_64 {
         let root = k.machine.mm(mm).root_pa;
         k.emit(Event { mm: mm.0, addr: root, ..Event::of(Kind::CR3) })
     }
+
+    /// Nothing is kept.
+    fn digest(&self, _h: &mut dyn Hasher, _names: &dyn Naming) {}
 }

@@ -164,9 +164,19 @@ fn issue<W: Watch>(k: &mut Kernel<XenPv, W>) -> Step {
 }
 
 /// A write instruction hits the read-only table page; the hypervisor emulates it at once, past the queue.
-fn emulate<W: Watch>(k: &mut Kernel<XenPv, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
+/// `change` makes the new word of the one that is there then; `None`: the instruction changes nothing. What was there.
+fn emulate<W: Watch>(
+    k: &mut Kernel<XenPv, W>,
+    entry: Entry<'_>,
+    why: Store,
+    change: impl FnOnce(u64) -> Option<u64>,
+) -> Run<u64> {
     k.emit(Event::of(Kind::HYPERCALL).change(1, 1).aux(Hypercall::Emulate as u32))?;
-    k.store(entry, word, why)
+    let old = k.look(entry);
+    if let Some(word) = change(old) {
+        k.store(entry, word, why)?;
+    }
+    Ok(old)
 }
 
 impl XenPv {
@@ -283,19 +293,19 @@ impl Backend for XenPv {
 
     /// Not paravirtualised: an exchange that is trapped and emulated.
     fn ptep_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
-        let old = Self::read(k, entry)?;
-        emulate(k, entry, 0, Store::GetAndClear)?;
-        Ok(old)
+        k.read(entry)?;
+        emulate(k, entry, Store::GetAndClear, |_| Some(0))
     }
 
     fn ptep_try_set<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Run<bool> {
-        let old = Self::read(k, entry)?;
+        let old = k.read(entry)?;
         if !k.format().none(Level::Pte, old) {
             return Ok(false);
         }
         let word = k.backend.leaf_word(word);
-        emulate(k, entry, word, Store::TrySet)?;
-        Ok(true)
+        let format = k.format();
+        let empty = |old| format.none(Level::Pte, old);
+        emulate(k, entry, Store::TrySet, |old| empty(old).then_some(word)).map(empty)
     }
 
     fn set_entry<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {

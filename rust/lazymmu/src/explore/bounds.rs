@@ -26,6 +26,9 @@ pub struct Options {
     pub partial_order: bool,
     /// Looks at one of several states that differ by a symmetry.
     pub symmetry: bool,
+    /// Tells the states of a program apart by the way to them, whatever they are: no two ways are taken for one. For small
+    /// programs, to check what is taken for one otherwise.
+    pub every_path: bool,
     /// Keeps 64 bits of each state instead of the state.
     pub fingerprint: bool,
     /// Where the search is kept on disk, and how often.

@@ -160,7 +160,10 @@ impl<S: System> Search<'_, S> {
     /// What must be the same for a checkpoint to fit.
     fn identity(&self) -> u64 {
         let o = self.options;
-        let flags = u64::from(o.partial_order) | u64::from(o.symmetry) << 1 | u64::from(o.fingerprint) << 2;
+        let flags = u64::from(o.partial_order)
+            | u64::from(o.symmetry) << 1
+            | u64::from(o.fingerprint) << 2
+            | u64::from(o.every_path) << 3;
         let (seed, width) = o.sample.unwrap_or((0, 0));
         hash(&[self.system.fingerprint(), flags, seed, width as u64])
     }

@@ -70,6 +70,7 @@ struct Threads<B: Backend> {
     plan: Arc<Concurrent>,
     first: u32,
     symmetry: bool,
+    every_path: bool,
     identity: u64,
     /// What executors are copied from.
     template: Mutex<Kernel<B, Full>>,
@@ -104,6 +105,7 @@ impl<B: Backend> Threads<B> {
         let mut executor = self.executor()?;
         let watch = executor.template.watch.clone();
         let mut kernel = executor.template.snapshot(watch);
+        let way = self.every_path.then(|| labels.clone());
         let guide = Guide::Labels { labels, next: 0, beyond };
         let about = (&kernel.machine, Arc::new(kernel.format()) as Arc<_>);
         let stage = Stage::new(&self.plan, guide, about, self.first, self.symmetry);
@@ -113,6 +115,11 @@ impl<B: Backend> Threads<B> {
         let stage = kernel.watch.stage.take().ok_or_else(lost)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(executor);
         let words = match (&stage.end, stage.key) {
+            (Some(End::Halted), _) if let Some(mut way) = way => {
+                way.extend(stage.offered.first().filter(|_| beyond).map(|choice| choice.label()));
+                let [low, high] = stage::History::of(way).parts();
+                [low, high & !OUTCOME]
+            }
             (Some(End::Halted), Some([low, high])) => [low, high & !OUTCOME],
             (Some(End::Done | End::Deadlock), _) => {
                 let [low, high] = stage::outcome(&kernel, &stage);
@@ -197,6 +204,7 @@ pub(crate) fn explore<B: Backend>(
         plan: Arc::new(Concurrent { schedule: Vec::new(), ..program.concurrent.clone() }),
         first,
         symmetry: options.symmetry,
+        every_path: options.every_path,
         identity: stage::History::of((text, std::any::type_name::<B>())).parts()[0],
         template: Mutex::new(template),
         idle: Mutex::new(Vec::new()),

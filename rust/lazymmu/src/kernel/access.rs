@@ -195,8 +195,18 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let (outcome, pa, level, word) = match found {
             Translation::Leaf { level, word, pa } if self.permits(level, word, va, access) => {
                 let outcome = if handler == Handler::Nobody { Outcome::Ok } else { Outcome::Repaired };
-                let word = if level == Level::Pte { B::used(self, mm, va, word, access)? } else { word };
-                (outcome, pa, level, word)
+                if level == Level::Pte {
+                    // Another CPU may change the entry while it is used for the first time.
+                    let word = B::used(self, mm, va, word, access)?;
+                    let pa = B::leaf_pa(self, level, word) + (va & (self.geometry().page_size() - 1));
+                    match (self.format().walkable(level, word), self.permits(level, word, va, access)) {
+                        (true, true) => (outcome, pa, level, word),
+                        (true, false) => (Outcome::Permission, 0, level, word),
+                        (false, _) => (Outcome::NotPresent, 0, level, word),
+                    }
+                } else {
+                    (outcome, pa, level, word)
+                }
             }
             Translation::Leaf { level, word, .. } => (Outcome::Permission, 0, level, word),
             Translation::Fault { level, word } => (Outcome::NotPresent, 0, level, word),

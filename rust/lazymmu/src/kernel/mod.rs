@@ -334,6 +334,17 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         Ok(word)
     }
 
+    /// An entry's word as code sees it that goes past [`Backend::read`]. What software reads and goes on to use behind another
+    /// event has to be read here or there: an exploration knows a thread's locals by what it has read.
+    #[inline]
+    pub(crate) fn look(&mut self, entry: Entry<'_>) -> u64 {
+        let word = entry.word();
+        if W::WATCHES {
+            self.watch.read(entry.level(), word);
+        }
+        word
+    }
+
     /// A completed store to a table word.
     #[inline(always)]
     pub(crate) fn store(&mut self, entry: Entry<'_>, word: u64, why: crate::event::codes::Store) -> Step {

@@ -101,6 +101,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             let entry = Entry::new(view, index, addr, INIT_MM);
             let size = match B::vmap_unmap_size(self, entry.word()) {
                 Some(group) => {
+                    self.look(entry);
                     let (at, size) = self.vunmap_group(entry, end, group)?;
                     addr = at;
                     index = self.geometry().index(Level::Pte, addr);

@@ -96,8 +96,8 @@ impl Queue {
         for item in &self.items {
             std::mem::discriminant(item).hash(h);
             match item {
-                Queued::Update { pa, index, va, mm, word, .. } => {
-                    (names.frame(*pa), index, va, mm, names.word(*word)).hash(h);
+                Queued::Update { pa, index, va, mm, word, keep, .. } => {
+                    (names.frame(*pa), index, va, mm, names.word(*word), keep).hash(h);
                 }
                 Queued::Invlpg { start, end, mm } | Queued::FlushAll { start, end, mm } => (start, end, mm).hash(h),
                 Queued::Protect | Queued::Pin => {}

@@ -69,8 +69,9 @@ pub(super) fn modify_prot_commit<W: Watch>(k: &mut Kernel<XenPv, W>, first: Entr
 pub(super) fn wrprotect_ptes<W: Watch>(k: &mut Kernel<XenPv, W>, first: Entry<'_>, count: u64) -> Step {
     for n in 0..count {
         let at = k.entry_behind(first, n);
-        let old = k.read(at)?;
-        emulate(k, at, k.format().wrprotect(old), Store::Protect)?;
+        k.read(at)?;
+        let format = k.format();
+        emulate(k, at, Store::Protect, |old| Some(format.wrprotect(old)))?;
     }
     Ok(())
 }
@@ -80,7 +81,7 @@ pub(super) fn test_and_clear_young<W: Watch>(k: &mut Kernel<XenPv, W>, entry: En
     let word = k.read(entry)?;
     let young = helpers(&format).young(word);
     if young {
-        emulate(k, entry, helpers(&format).mkold(word), Store::Young)?;
+        emulate(k, entry, Store::Young, |old| Some(helpers(&format).mkold(old)))?;
     }
     Ok(young)
 }

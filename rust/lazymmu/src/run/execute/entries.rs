@@ -52,7 +52,7 @@ fn leaf_table<B: Backend, W: Drive>(k: &mut Kernel<B, W>, mm: MmId, va: u64) -> 
     let mut table = k.open_root(mm);
     while table.level != Level::Pte {
         let index = k.geometry().index(table.level, va);
-        let word = table.get(index);
+        let word = k.look(Entry::new(table.view(), index, va, mm));
         if k.format().none(table.level, word) || k.format().leaf(table.level, word) {
             return None;
         }

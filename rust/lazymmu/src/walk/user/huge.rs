@@ -79,7 +79,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `zap_huge_pmd`: the reserve is freed at once, the pages behind the flush.
     pub(super) fn zap_huge_pmd(&mut self, gather: &mut Gather, pmd: Entry<'_>) -> Step {
         self.table_lock(pmd.table.pa)?;
-        let old = pmd.word();
+        let old = self.look(pmd);
         self.store(pmd, 0, Store::GetAndClear)?;
         gather.note(Level::Pmd, pmd.va, self.geometry().size(Level::Pmd));
         self.zap_deposited_table(pmd)?;
@@ -122,7 +122,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if other != lock {
             self.table_lock(other)?;
         }
-        let word = from.word();
+        let word = self.look(from);
         self.store(from, 0, Store::GetAndClear)?;
         if other != lock
             && let Some(reserve) = self.machine.folios.withdraw(lock)
