@@ -12,11 +12,13 @@ SCHEMES = ["v6.12", "begin-end", "begin-end-lazy", "v6.16-rc1", "v6.16", "v7.0"]
 
 
 def program(rng: random.Random, backend: str) -> dict[str, Any]:
-    """Two threads with an operation or two each on the same few pages, some of which are mapped and used; often an interrupt."""
+    """Two threads with an operation or two each on the same few pages, some of them in use; often an interrupt."""
     geometry = lazymmu.Machine(backend).geometry
     page = 1 << geometry["page_shift"]
     kernel = [geometry["vmalloc_start"] + (16 + n) * page for n in range(3)]
     user = [(64 + n) * page for n in range(3)]
+
+    shared = ({}, {"prot": "PAGE_SHARED"})
 
     def op() -> dict[str, Any]:
         va, mm = rng.choice([(rng.choice(kernel), 0), (rng.choice(user), 1)])
@@ -25,7 +27,7 @@ def program(rng: random.Random, backend: str) -> dict[str, Any]:
             return {"access": {"va": va, "kind": rng.choice(["read", "write"])}}
         if what == "pte":
             step = rng.choice(["set", "clear", "get-and-clear", "wrprotect", "try-set"])
-            more = {"pa": PA} if step in ("set", "try-set") else {}
+            more = {"pa": PA, **shared[mm]} if step in ("set", "try-set") else {}
             return {"pte": {"mm": mm, "va": va, "step": step, **more}}
         if what == "map":
             return {"vmap_page_range": {"va": rng.choice(kernel), "size": page, "pa": PA}}
@@ -36,7 +38,7 @@ def program(rng: random.Random, backend: str) -> dict[str, Any]:
         return {"apply_to_page_range": {"mm": mm, "va": first, "size": 2 * page, "callback": callback, "create": False}}
 
     ops: list[dict[str, Any]] = [{"populate_kernel": {"va": kernel[0]}}, {"populate_user": {"mm": 1, "va": user[0]}}]
-    ops += [{"pte": {"mm": 1, "va": va, "step": "set", "pa": PA}} for va in user[:2]]
+    ops += [{"pte": {"mm": 1, "va": va, "step": "set", "pa": PA, **shared[1]}} for va in user[:2]]
     ops += [{"vmap_page_range": {"va": kernel[0], "size": page, "pa": PA}}]
     ops += [{"access": {"va": va}} for va in (*user[:2], kernel[0])]
     together: dict[str, Any] = {

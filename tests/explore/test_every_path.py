@@ -68,7 +68,7 @@ def test_a_hash_fault_sees_what_was_cleared_meanwhile() -> None:
     page = 1 << 16
     ops = [
         {"populate_user": {"mm": 1, "va": 64 * page}},
-        {"pte": {"mm": 1, "va": 64 * page, "step": "set", "pa": 1 << 28}},
+        {"pte": {"mm": 1, "va": 64 * page, "step": "set", "pa": 1 << 28, "prot": "PAGE_SHARED"}},
     ]
     take = {"pte": {"mm": 1, "va": 64 * page, "step": "get-and-clear"}}
     together = {
