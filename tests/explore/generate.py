@@ -18,7 +18,7 @@ def program(rng: random.Random, backend: str) -> dict[str, Any]:
     kernel = [geometry["vmalloc_start"] + (16 + n) * page for n in range(3)]
     user = [(64 + n) * page for n in range(3)]
 
-    shared = ({}, {"prot": "PAGE_SHARED"})
+    shared: tuple[dict[str, str], dict[str, str]] = ({}, {"prot": "PAGE_SHARED"})
 
     def op() -> dict[str, Any]:
         va, mm = rng.choice([(rng.choice(kernel), 0), (rng.choice(user), 1)])
