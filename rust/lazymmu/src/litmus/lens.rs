@@ -19,7 +19,21 @@ pub(super) struct Lens {
     cpu: Cpu,
     /// Cells whose writes it can notice, as far as known.
     cells: Vec<u64>,
-    known: FxHashMap<Vec<Effect>, Rc<Findings>>,
+    known: FxHashMap<Vec<Effect>, Known>,
+    /// Findings so far.
+    found: u32,
+}
+
+/// Findings, and a number that no others of this thread have.
+type Known = (Rc<Findings>, u32);
+
+/// What a thread can do over a log.
+pub(super) struct Sight {
+    pub(super) findings: Rc<Findings>,
+    /// The same number: the same findings.
+    pub(super) number: u32,
+    /// The findings' proposals, with times in the whole log.
+    pub(super) proposals: Vec<Effect>,
 }
 
 /// A log as a thread sees it: the effects, and where each stands in the whole log.
@@ -30,7 +44,7 @@ struct Seen {
 
 impl Lens {
     pub(super) fn new(cpu: Cpu) -> Lens {
-        Lens { cpu, cells: Vec::new(), known: FxHashMap::default() }
+        Lens { cpu, cells: Vec::new(), known: FxHashMap::default(), found: 0 }
     }
 
     /// Whether the thread can notice an effect.
@@ -58,12 +72,12 @@ impl Lens {
     }
 
     /// What the thread can do over `log`, and whether it turned out to see more than was known.
-    pub(super) fn findings(&mut self, test: &Litmus, log: &[Effect], observed: &[u8]) -> (Findings, bool) {
+    pub(super) fn findings(&mut self, test: &Litmus, log: &[Effect], observed: &[u8]) -> (Sight, bool) {
         let mut grown = false;
         loop {
             let seen = self.look(log);
-            let found = match self.known.get(&seen.effects) {
-                Some(found) => Rc::clone(found),
+            let (findings, number) = match self.known.get(&seen.effects) {
+                Some((found, number)) => (Rc::clone(found), *number),
                 None => {
                     let found = Rc::new(explore(test, self.cpu, &seen.effects, observed, true, None));
                     let before = self.cells.len();
@@ -77,16 +91,14 @@ impl Lens {
                         grown = true;
                         continue;
                     }
-                    self.known.insert(seen.effects, Rc::clone(&found));
-                    found
+                    self.found += 1;
+                    self.known.insert(seen.effects, (Rc::clone(&found), self.found));
+                    (found, self.found)
                 }
             };
-            let mut found = (*found).clone();
             let whole = |since: Time| if since == 0 { 0 } else { seen.times[usize::from(since) - 1] };
-            for effect in &mut found.proposals {
-                *effect = moved(effect, &whole);
-            }
-            return (found, grown);
+            let proposals = findings.proposals.iter().map(|effect| moved(effect, &whole)).collect();
+            return (Sight { findings, number, proposals }, grown);
         }
     }
 }

@@ -4,16 +4,17 @@
 //! only effects that others can notice are ordered against each other. The visited set is exact.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::visibility::{ENVIRONMENT, Effect, Log, Source};
 
 use super::condition::{Formula, Place, Quantifier};
-use super::lens::{Lens, append};
+use super::lens::{Lens, Sight, append};
 use super::program::{Litmus, Width};
 use super::state::{Event, Fault};
-use super::thread::{Final, Findings, explore};
+use super::thread::{Final, explore};
 
 /// Effects in a log, at most: a thread keeps track of its own in a word of bits.
 const LONGEST: usize = 120;
@@ -69,6 +70,8 @@ struct Search<'a> {
     outcomes: BTreeSet<Outcome>,
     /// The shortest log found that satisfies the condition, with what its threads ended with.
     best: Option<(Box<[u16]>, Vec<Final>)>,
+    /// What logs came to, by their threads' findings and what is observed of memory: the length of the shortest.
+    ended: FxHashMap<(Vec<u32>, Vec<Option<u64>>), usize>,
     bound: Option<String>,
     hardware: bool,
     footprints: Vec<(u64, Width)>,
@@ -103,6 +106,7 @@ pub fn decide(test: &Litmus, limits: Limits) -> Result<Answer, String> {
         observed,
         outcomes: BTreeSet::new(),
         best: None,
+        ended: FxHashMap::default(),
         bound: None,
         hardware: test.threads.iter().any(|t| t.hardware_access || t.hardware_dirty),
         footprints: Vec::new(),
@@ -153,19 +157,22 @@ impl Search<'_> {
     }
 
     /// What every thread can do over a log. Says whether some thread turned out to see more than was known.
-    fn findings(&mut self, settled: &[Effect], reduce: bool) -> Result<(Vec<Findings>, bool), String> {
+    fn findings(&mut self, settled: &[Effect], reduce: bool) -> Result<(Vec<Sight>, bool), String> {
         let mut all = Vec::with_capacity(self.test.threads.len());
         let mut grown = false;
         for id in 0..self.test.threads.len() {
-            let found = if reduce {
-                let (found, more) = self.lenses[id].findings(self.test, settled, &self.observed[id]);
+            let sight = if reduce {
+                let (sight, more) = self.lenses[id].findings(self.test, settled, &self.observed[id]);
                 grown |= more;
-                found
+                sight
             } else {
-                explore(self.test, id as u8, settled, &self.observed[id], false, None)
+                let mut findings = explore(self.test, id as u8, settled, &self.observed[id], false, None);
+                let proposals = std::mem::take(&mut findings.proposals);
+                Sight { findings: Rc::new(findings), number: 0, proposals }
             };
-            if let Some(why) = found.unsupported {
-                return Err(why);
+            let found = &sight.findings;
+            if let Some(why) = &found.unsupported {
+                return Err(why.clone());
             }
             if found.cut {
                 self.bound = Some("a loop is followed a few rounds only".to_owned());
@@ -173,7 +180,7 @@ impl Search<'_> {
             for &(cell, width) in &found.footprints {
                 self.footprint(cell, width)?;
             }
-            all.push(found);
+            all.push(sight);
         }
         Ok((all, grown))
     }
@@ -197,10 +204,11 @@ impl Search<'_> {
                 return Ok(false);
             }
             // A log that some thread can neither end with nor extend is no prefix of an execution.
-            if all.iter().any(|f| f.finals.is_empty() && f.proposals.is_empty() && !f.waits) {
+            let stuck = |s: &Sight| s.findings.finals.is_empty() && s.proposals.is_empty() && !s.findings.waits;
+            if all.iter().any(stuck) {
                 continue;
             }
-            self.finish(&log, &settled, &all);
+            self.finish(&log, &settled, &all, limits.reduce);
             if log.len() >= LONGEST {
                 self.bound = Some(format!("a log longer than {LONGEST} effects"));
                 continue;
@@ -253,8 +261,8 @@ impl Search<'_> {
             .collect()
     }
 
-    fn finish(&mut self, numbers: &[u16], settled: &[Effect], all: &[Findings]) {
-        if all.iter().any(|f| f.finals.is_empty()) {
+    fn finish(&mut self, numbers: &[u16], settled: &[Effect], all: &[Sight], reduce: bool) {
+        if all.iter().any(|s| s.findings.finals.is_empty()) {
             return;
         }
         let log = Log { initial: &self.test.initial, settled, ahead: &[] };
@@ -268,9 +276,17 @@ impl Search<'_> {
                 Place::Register { .. } => None,
             })
             .collect();
+        if reduce {
+            let key = (all.iter().map(|s| s.number).collect(), memory.clone());
+            let shortest = self.ended.entry(key).or_insert(usize::MAX);
+            if *shortest <= numbers.len() {
+                return;
+            }
+            *shortest = numbers.len();
+        }
         let mut pick = vec![0usize; all.len()];
         loop {
-            let finals: Vec<&Final> = pick.iter().zip(all).map(|(&i, f)| &f.finals[i]).collect();
+            let finals: Vec<&Final> = pick.iter().zip(all).map(|(&i, s)| &s.findings.finals[i]).collect();
             let outcome = self.outcome(&memory, &finals);
             let passes = self.test.condition.filter.as_ref().is_none_or(|f| holds(self.test, f, &outcome));
             if passes {
@@ -290,7 +306,7 @@ impl Search<'_> {
                     return;
                 }
                 pick[i] += 1;
-                if pick[i] < all[i].finals.len() {
+                if pick[i] < all[i].findings.finals.len() {
                     break;
                 }
                 pick[i] = 0;
