@@ -124,7 +124,8 @@ def modelled(events: Records, backend: str) -> Tokens:
 
 def only_known(tokens: Tokens, tables: Iterable[int], page: int) -> Tokens:
     """Without stores to tables that the recording does not follow."""
-    known = np.array(sorted(tables), np.uint64)
+    # A page counts, and small tables share one.
+    known = np.array(sorted({table & ~(page - 1) for table in tables}), np.uint64)
     store = tokens > np.uint64(MARK)
     return tokens[~store | np.isin(tokens & ~np.uint64(page - 1), known)]
 

@@ -6,6 +6,7 @@ functions that executed them. x86's own reloads of CR3 on the way in and out of 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,8 +135,7 @@ def compare(file: UserFile, model: Model, number: int) -> list[Found]:
     except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadSequence(f"damaged sequence: {error}") from None
     found = list(_modelled(file, model))
-    known = {table for key, table in file.tables.items()}
-    wanted = [token for token in wanted if token[0] != "store" or token[2] in known]
+    wanted = _to_tables(file, model, wanted)
     if model.machine.geometry["long_bits"] == 32:
         # Temporary mappings of highmem pages, of tables and of data, are invalidated page by page all the time.
         found, wanted = ([t for t in tokens if t != ("invlpg",)] for tokens in (found, wanted))
@@ -150,6 +150,24 @@ def compare(file: UserFile, model: Model, number: int) -> list[Found]:
         else None
     )
     return [(f"instructions, from number {n} of {len(wanted)}", str(found[n : n + 4]), str(wanted[n : n + 4]), why)]
+
+
+def _to_tables(file: UserFile, model: Model, tokens: Sequence[Token]) -> list[Token]:
+    """Stores by table and place, without those to unknown tables: the recording counts from the beginning of a page,
+    and small tables share one."""
+    width = model.entry_bytes
+    sizes = {table: model.levels[level][1] * width for (level, _), table in file.tables.items()}
+    starts = sorted(sizes)
+    out: list[Token] = []
+    for token in tokens:
+        if token[0] != "store":
+            out.append(token)
+            continue
+        at = token[2] + token[3] * width
+        below = bisect_right(starts, at) - 1
+        if below >= 0 and at < starts[below] + sizes[starts[below]]:
+            out.append(("store", token[1], starts[below], (at - starts[below]) // width))
+    return out
 
 
 def _left_early(model: Sequence[Token], kernel: Sequence[Token]) -> bool:

@@ -31,7 +31,8 @@ FIRST_BLOCK_32: Final = 0x1800_0000
 class Area:
     """A ``vmap_area``.
 
-    ``end`` includes the guard page; ``blocks`` are the data pages that it owns, each of ``block_size``.
+    ``end`` includes the guard page and ``rest``, what a block of ``vm_map_ram`` loses behind it: flushed with it, never
+    mapped. ``blocks`` are the data pages that it owns, each of ``block_size``.
     """
 
     start: int
@@ -40,6 +41,7 @@ class Area:
     kind: str = field(compare=False)
     block_size: int = field(compare=False, default=0)
     blocks: list[int] = field(compare=False, default_factory=list)
+    rest: int = field(compare=False, default=0)
 
 
 class Areas:
@@ -61,10 +63,13 @@ class Areas:
 
     # Addresses ------------------------------------------------------------------------------------
 
-    def reserve(self, size: int, kind: str, align: int = 1, at: int | None = None, guard: bool = True) -> Area | None:
-        """``alloc_vmap_area``: without room, what waits is flushed and it is tried once more (``overflow``)."""
+    def reserve(self, size: int, kind: str, align: int = 1, at: int | None = None, behind: int | None = None) -> Area | None:
+        """``alloc_vmap_area``: without room, what waits is flushed and it is tried once more (``overflow``).
+
+        ``behind``: bytes of ``rest`` in place of a guard page.
+        """
         page = self.k.geometry.page_size
-        length = size + (page if guard else 0)
+        length = size + (page if behind is None else behind)
         if kind == "ioremap":
             align = self._ioremap_align(size)
         start = self._lowest(length, max(align, page)) if at is None else self._fixed(at, length)
@@ -73,7 +78,7 @@ class Areas:
             start = self._lowest(length, max(align, page))
         if start is None:
             return None
-        area = Area(start, start + length, size, kind)
+        area = Area(start, start + length, size, kind, rest=behind or 0)
         insort(self.all, area)
         self.by_start[start] = area
         return area
@@ -108,7 +113,7 @@ class Areas:
 
     def find(self, va: int) -> Area | None:
         """``find_vmap_area``: the area in use that an address lies in."""
-        return next((area for area in self.by_start.values() if area.start <= va < area.end), None)
+        return next((area for area in self.by_start.values() if area.start <= va < area.end - area.rest), None)
 
     # Data pages -----------------------------------------------------------------------------------
 
@@ -167,8 +172,10 @@ class Areas:
         return self._map_pages(area, self.k.format.pgprot_nx(prot), pages)
 
     def vm_map_ram(self, at: int | None, pages: Pages) -> int | None:
-        """``vm_map_ram``: no ``vm_struct``, no guard page."""
-        area = self.reserve(pages.count * self.k.geometry.page_size, "ram", at=at, guard=False)
+        """``vm_map_ram``: no ``vm_struct``, no guard page; what comes from a block (``vb_alloc``) in powers of two."""
+        page = self.k.geometry.page_size
+        whole = 1 << (pages.count - 1).bit_length() if pages.count <= (32 if self.k.geometry.va_bits == 32 else 64) else pages.count
+        area = self.reserve(pages.count * page, "ram", at=at, behind=(whole - pages.count) * page)
         return self._map_pages(area, self.k.format.protections["PAGE_KERNEL"], pages)
 
     def _map_pages(self, area: Area | None, prot: int, pages: Pages) -> int | None:
@@ -211,8 +218,9 @@ class Areas:
     def release(self, area: Area) -> None:
         """``free_unmap_vmap_area``: unmapped now, flushed from the TLBs when enough wait."""
         del self.by_start[area.start]
-        self.k.emit(ev.FLUSH_CACHE, aux=1, va=area.start, new=area.end)
-        vunmap_range_noflush(self.k, area.start, area.end)
+        end = area.end - area.rest
+        self.k.emit(ev.FLUSH_CACHE, aux=1, va=area.start, new=end)
+        vunmap_range_noflush(self.k, area.start, end)
         if area.blocks:
             self.free_blocks.setdefault(area.block_size, []).extend(reversed(area.blocks))
         self.waiting.append(area)

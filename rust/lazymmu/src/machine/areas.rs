@@ -19,6 +19,8 @@ pub struct VmArea {
     pub size: u64,
     /// The range kept free behind it, and unmapped with it.
     pub guard: u64,
+    /// What is reserved and flushed with it, but never mapped: the rest of a power of two in a block of `vm_map_ram`.
+    pub rest: u64,
     pub flags: AreaFlags,
     /// Page size with which it was mapped.
     pub page_shift: u32,
@@ -94,7 +96,7 @@ impl VmAreas {
     /// Reserves exactly this range.
     pub fn reserve(&mut self, area: VmArea) -> Result<(), AreaError> {
         let start = area.start;
-        let Some(end) = start.checked_add(area.size).and_then(|end| end.checked_add(area.guard)) else {
+        let Some(end) = start.checked_add(area.size).and_then(|end| end.checked_add(area.guard + area.rest)) else {
             return Err(AreaError::Busy { start, end: u64::MAX });
         };
         let room = self.free.range(..=start).next_back().map(|(s, e)| (*s, *e));
@@ -108,17 +110,17 @@ impl VmAreas {
         }
     }
 
-    /// Reserves the lowest free range; lazily freed ranges are not free.
-    pub fn allocate(&mut self, size: u64, align: u64, guard: u64, flags: AreaFlags) -> Result<VmArea, AreaError> {
+    /// Reserves the lowest free range for an area like this; lazily freed ranges are not free.
+    pub fn allocate(&mut self, request: VmArea, align: u64) -> Result<VmArea, AreaError> {
+        let size = request.size;
         let fit = self.free.iter().find_map(|(&s, &e)| {
             let start = s.checked_next_multiple_of(align)?;
-            let end = start.checked_add(size)?.checked_add(guard)?;
+            let end = start.checked_add(size)?.checked_add(request.guard + request.rest)?;
             (end <= e).then_some((s, e, start, end))
         });
         let (s, e, start, end) = fit.ok_or(AreaError::Full { size, align })?;
         self.carve(s, e, start, end);
-        let page_shift = self.page_size.trailing_zeros();
-        let area = VmArea { start, size, guard, flags, page_shift };
+        let area = VmArea { start, ..request };
         self.busy.insert(start, area);
         Ok(area)
     }
@@ -147,7 +149,7 @@ impl VmAreas {
 
     /// The addresses of an unlinked area wait for a TLB flush. True when so many wait that the kernel purges.
     pub fn release(&mut self, area: &VmArea) -> bool {
-        let end = area.end() + area.guard;
+        let end = area.end() + area.guard + area.rest;
         self.lazy_pages += (end - area.start) / self.page_size;
         self.lazy.push((area.start, end));
         self.lazy_pages > self.lazy_max_pages
@@ -189,18 +191,19 @@ mod tests {
     #[test]
     fn freed_ranges_are_not_reused_before_the_flush() {
         let mut areas = VmAreas::new(&X86_64_4LEVEL);
-        let a = areas.allocate(0x1000, 0x1000, 0x1000, AreaFlags::Alloc).expect("room");
-        let b = areas.allocate(0x1000, 0x1000, 0x1000, AreaFlags::Alloc).expect("room");
+        let one = VmArea { start: 0, size: 0x1000, guard: 0x1000, rest: 0, flags: AreaFlags::Alloc, page_shift: 12 };
+        let a = areas.allocate(one, 0x1000).expect("room");
+        let b = areas.allocate(one, 0x1000).expect("room");
         assert_eq!(b.start, a.start + 0x2000);
         let unlinked = areas.unlink(a.start).expect("in use");
         assert_eq!(areas.unlink(a.start), None);
         areas.release(&unlinked);
-        let c = areas.allocate(0x1000, 0x1000, 0x1000, AreaFlags::Alloc).expect("room");
+        let c = areas.allocate(one, 0x1000).expect("room");
         assert_eq!(c.start, a.start + 0x4000);
         let lazy = areas.take_lazy();
         assert_eq!(lazy, [(a.start, a.start + 0x2000)]);
         areas.flushed(&lazy);
-        let d = areas.allocate(0x1000, 0x1000, 0x1000, AreaFlags::Alloc).expect("room");
+        let d = areas.allocate(one, 0x1000).expect("room");
         assert_eq!(d.start, a.start);
     }
 
@@ -208,7 +211,7 @@ mod tests {
     fn overlapping_areas_are_refused() {
         let mut areas = VmAreas::new(&X86_64_4LEVEL);
         let start = X86_64_4LEVEL.layout.vmalloc_start;
-        let area = VmArea { start, size: 0x4000, guard: 0x1000, flags: AreaFlags::Map, page_shift: 12 };
+        let area = VmArea { start, size: 0x4000, guard: 0x1000, rest: 0, flags: AreaFlags::Map, page_shift: 12 };
         assert_eq!(areas.reserve(area), Ok(()));
         let again = VmArea { start: start + 0x4000, ..area };
         assert!(matches!(areas.reserve(again), Err(AreaError::Busy { .. })));

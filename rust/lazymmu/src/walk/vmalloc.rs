@@ -1,6 +1,6 @@
 //! Areas of the vmalloc space: vmalloc, vmap, ioremap, vm_map_ram, and the lazy flush behind their release.
 //!
-//! Not modelled: the blocks that small `vm_map_ram` mappings share; each is an area of its own here.
+//! Not modelled: the blocks that small `vm_map_ram` mappings share; each is an area of its own here, of a power of two.
 
 use super::Pages;
 use crate::backend::Backend;
@@ -45,23 +45,23 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         at: Option<u64>,
         size: u64,
         align: u64,
-        guard: u64,
+        (guard, rest): (u64, u64),
         flags: AreaFlags,
     ) -> Run<Result<Option<VmArea>, AllocError>> {
         let align = if flags == AreaFlags::Ioremap { self.ioremap_align(size) } else { align };
-        if let Some(start) = at {
-            let page_shift = self.geometry().page_shift;
-            let area = VmArea { start, size, guard, flags, page_shift };
+        let page_shift = self.geometry().page_shift;
+        let area = VmArea { start: at.unwrap_or_default(), size, guard, rest, flags, page_shift };
+        if at.is_some() {
             return Ok(self.machine.areas.reserve(area).map(|()| Some(area)).map_err(AllocError::from));
         }
-        if let Ok(area) = self.machine.areas.allocate(size, align, guard, flags) {
+        if let Ok(area) = self.machine.areas.allocate(area, align) {
             return Ok(Ok(Some(area)));
         }
         if !self.machine.areas.any_waits() {
             return Ok(Ok(None));
         }
         self.purge()?;
-        Ok(Ok(self.machine.areas.allocate(size, align, guard, flags).ok()))
+        Ok(Ok(self.machine.areas.allocate(area, align).ok()))
     }
 
     /// `__get_vm_area_node`: an I/O area is aligned to its size, up to `IOREMAP_MAX_ORDER`.
@@ -74,7 +74,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `get_vm_area`: reserves addresses and maps nothing. `size` is that of whole pages.
     pub fn get_vm_area(&mut self, at: Option<u64>, size: u64, flags: AreaFlags) -> Allocated {
         let page = self.geometry().page_size();
-        Ok(self.reserve(at, size, page, page, flags)?.map(|area| area.map(|area| area.start)))
+        Ok(self.reserve(at, size, page, (page, 0), flags)?.map(|area| area.map(|area| area.start)))
     }
 
     /// `vmalloc`, `vmalloc_huge`: tries huge pages first where allowed, then single ones wherever there is room.
@@ -101,7 +101,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             return Ok(Ok(None));
         }
         let align = request.align.max(block);
-        let area = match self.reserve(at, size, align, page, AreaFlags::Alloc)? {
+        let area = match self.reserve(at, size, align, (page, 0), AreaFlags::Alloc)? {
             Ok(Some(area)) => area,
             Ok(None) => return Ok(Ok(None)),
             Err(error) => return Ok(Err(error)),
@@ -136,7 +136,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `vmap`: existing pages at a new address.
     pub fn vmap(&mut self, at: Option<u64>, pages: &Pages, prot: Prot) -> Allocated {
         let page = self.geometry().page_size();
-        let area = match self.reserve(at, pages.count * page, page, page, AreaFlags::Map)? {
+        let area = match self.reserve(at, pages.count * page, page, (page, 0), AreaFlags::Map)? {
             Ok(Some(area)) => area,
             Ok(None) => return Ok(Ok(None)),
             Err(error) => return Ok(Err(error)),
@@ -151,10 +151,13 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         Ok(Ok(Some(area.start)))
     }
 
-    /// `vm_map_ram`: as vmap, without a guard page.
+    /// `vm_map_ram`: as vmap, without a guard page. Up to `VMAP_MAX_ALLOC` pages come from a block, in powers of two,
+    /// and `vb_free` marks all of these as dirty.
     pub fn vm_map_ram(&mut self, at: Option<u64>, pages: &Pages) -> Allocated {
         let page = self.geometry().page_size();
-        let area = match self.reserve(at, pages.count * page, page, 0, AreaFlags::Map)? {
+        let from_block = pages.count <= u64::from(self.geometry().long_bits);
+        let rest = if from_block { (pages.count.next_power_of_two() - pages.count) * page } else { 0 };
+        let area = match self.reserve(at, pages.count * page, page, (0, rest), AreaFlags::Map)? {
             Ok(Some(area)) => area,
             Ok(None) => return Ok(Ok(None)),
             Err(error) => return Ok(Err(error)),
@@ -173,7 +176,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let page = self.geometry().page_size();
         let offset = pa & (page - 1);
         let size = (size + offset).next_multiple_of(page);
-        let area = match self.reserve(at, size, page, page, AreaFlags::Ioremap)? {
+        let area = match self.reserve(at, size, page, (page, 0), AreaFlags::Ioremap)? {
             Ok(Some(area)) => area,
             Ok(None) => return Ok(Ok(None)),
             Err(error) => return Ok(Err(error)),
