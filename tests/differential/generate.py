@@ -64,6 +64,8 @@ OPTIONS = {name: values for name, _, values, _ in _native.options("v6.12")}
 GEOMETRIES = _native.geometries()
 USER_BACKENDS = ("x86-64", "x86-32", "xen-pv", "arm64")
 """Where user mappings are modelled."""
+SET_MEMORY_BACKENDS = ("x86-64", "x86-32", "riscv")
+"""Where changes of kernel protections are modelled."""
 PLACES = [(backend, geometry) for backend, geometries in BACKENDS.items() for geometry in geometries]
 MACHINES = [(backend, geometry, scheme) for backend, geometry in PLACES for scheme in SCHEMES]
 """Every backend, each with its geometries, under every scheme."""
@@ -271,6 +273,8 @@ class _Program:
         names = list(weights)
         if nested:
             names = [n for n in names if n not in ("irq", "fork", "migrate")]
+        if self.backend not in SET_MEMORY_BACKENDS and not self.source.chance(5):
+            names = [n for n in names if n != "set_memory"]
         if not self.large:
             names = [n for n in names if n != "do_huge_pmd_anonymous_page"]
         name = self.source.choice([n for n in names for _ in range(weights[n])])
@@ -292,6 +296,21 @@ class _Program:
                 va, pa = va & ~(size - 1), 0x4000_0000
             return {"va": va, "size": size, "pa": pa, "max_shift": max(30, size.bit_length() - 1)}
         return {**self._vmap_page_range(), "max_shift": shift}
+
+    def _set_memory(self) -> dict[str, Any]:
+        source = self.source
+        out: dict[str, Any] = {"va": self.address() if source.chance(60) else self.va(), "pages": self.count()}
+        out["change"] = source.choice(("ro", "rw", "x", "nx", "invalid", "default"))
+        if source.chance(35):
+            # Where large leaves are: a part of one, or all of it.
+            out["va"] = (self.va() & ~(self.sizes[1] - 1)) + source.number(0, 2) * self.page
+            if source.chance(30):
+                out["va"], out["pages"] = self.va() & ~(self.sizes[1] - 1), self.sizes[1] // self.page
+        if source.chance(50):
+            start = source.choice(self.anchors) & ~(self.sizes[1] - 1)
+            size = source.choice((self.sizes[1], 64 * self.page, 0x1000_0000 if source.chance(95) else 0))
+            out["linear"] = {"start": start, "end": start + size, "pa": source.choice((0, self.ram, 0x4000_0000))}
+        return out
 
     def _ioremap_page_range(self) -> dict[str, Any]:
         return self._vmap_page_range()
@@ -545,6 +564,7 @@ _WEIGHTS = {
     "vmap_pages_range": 8,
     "vunmap_range": 8,
     "apply_to_page_range": 10,
+    "set_memory": 8,
     "vmalloc": 8,
     "vmap": 3,
     "vm_map_ram": 2,

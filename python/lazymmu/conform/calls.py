@@ -103,7 +103,7 @@ def modelled(events: Records, compared: Collection[str]) -> list[Call]:
             case "SLOT" if stack and stack[-1] in _RETURNS:
                 signed = int(event["old"].astype("i8"))
                 call = (f"ret:{_RETURNS[stack[-1]]}", signed, aux)
-            case "ALLOC" | "ALLOC_FAIL" if event["mm"] == 0:
+            case "ALLOC" | "ALLOC_FAIL" if event["mm"] == 0 and not (kind == "ALLOC" and aux & SPLIT):
                 call = (_ALLOCATORS.get(int(event["level"]), ""),)
             case "SYNC":
                 call = ("arch_sync_kernel_mappings", va, end)
@@ -113,6 +113,9 @@ def modelled(events: Records, compared: Collection[str]) -> list[Call]:
             out.append(call)
     return out
 
+
+SPLIT = 2
+"""``aux`` of `ALLOC`: for a leaf that is split a page is allocated, without a function that is probed."""
 
 LEAF_TABLES = {
     "vmap_pte_range": 1,

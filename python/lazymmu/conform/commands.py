@@ -82,6 +82,10 @@ class Allocations:
     area: int = 999
 
 
+SET_MEMORY = ("x86-64", "x86-32", "riscv")
+"""Backends whose ``set_memory_*`` is one operation of the model; arm64's is told in terms of others."""
+
+WORD = (1 << 64) - 1
 NESTED = 1 << 20
 """Slots of the areas that hold the page arrays of other areas are that much higher."""
 
@@ -118,8 +122,19 @@ class Scene:
 
     def linear(self, pa: int) -> int:
         """Where the linear map has a frame."""
-        offset = self.kernel.number("phys_offset") if "phys_offset" in self.kernel.info else 0
-        return pa - offset + self.kernel.number("page_offset")
+        return pa + self._linear_offset & WORD
+
+    def memory(self, va: int) -> int:
+        """The frame at an address of the linear map."""
+        return va - self._linear_offset & WORD
+
+    @property
+    def _linear_offset(self) -> int:
+        """From a frame to its linear address: told as that, or as what lies where the linear map begins."""
+        if "va_pa_offset" in self.kernel.info:
+            return self.kernel.number("va_pa_offset")
+        start = self.kernel.number("phys_offset") if "phys_offset" in self.kernel.info else 0
+        return self.kernel.number("page_offset") - start
 
     @property
     def page(self) -> int:
@@ -187,6 +202,12 @@ class Scene:
         return all(pa == frames[n - n % each] + n % each * self.page for n, pa in enumerate(frames)) and not any(
             pa % block for pa in frames[::each]
         )
+
+
+def _one_of(c: Command, index: int, known: Sequence[str]) -> str:
+    if (word := c.text(index)) not in known:
+        raise BadCommand(f"{c.name}: argument {index + 1} is {word!r}, expected one of {', '.join(known)}")
+    return word
 
 
 def _vmpr(c: Command, s: Scene) -> list[Op]:
@@ -319,11 +340,37 @@ ARM64_MASKS = {"ro": (READ_ONLY, WRITE), "rw": (WRITE, READ_ONLY), "nx": (PXN, 0
 """Bits that set_memory_* sets and clears."""
 
 
+def _set_memory(s: Scene, va: int, count: int, change: str) -> list[Op]:
+    """``set_memory_*`` as the architecture has it (x86: ``change_page_attr_set_clr``, riscv: ``__set_memory``)."""
+    start, end = s.kernel.number("page_offset"), s.kernel.number("high_memory")
+    linear = {"start": start, "end": -(-end // s.page) * s.page, "pa": s.memory(start)}
+    return [{"set_memory": {"va": va, "pages": count, "change": change, "linear": linear}}]
+
+
+# powerpc (Book3S 64): execute, write, dirty.
+PPC_MASKS = {"ro": (0, 1 << 1), "rw": (1 << 1 | 1 << 7, 0), "nx": (0, 1 << 0), "x": (1 << 0, 0)}
+POWERPC = ("powerpc-radix", "powerpc-hash")
+
+
+def _ppc_set_memory(s: Scene, va: int, count: int, change: str) -> list[Op]:
+    """``change_memory_attr``: a callback that changes one entry and invalidates its page."""
+    set_, clear = PPC_MASKS[change]
+    ops: list[Op] = []
+    for page in range(va, va + count * s.page, s.page):
+        ops.append(_flush(page, s.page))
+    callback = {"kind": "protect", "set": set_, "clear": clear}
+    return [*ops, {"apply_to_page_range": {"va": va, "size": count * s.page, "create": False, "callback": callback}}]
+
+
 def _setmem(c: Command, s: Scene) -> list[Op]:
     slot, masks = c.number(0), ARM64_MASKS.get(c.text(1))
     if masks is None or slot not in s.allocations.pages:
         raise BadCommand(f"setmem: expected the slot of an area and one of {', '.join(ARM64_MASKS)}")
     first, count, frames = c.number(2), c.number(3), s.allocations.pages[slot]
+    if s.kernel.backend in SET_MEMORY:
+        return _set_memory(s, s.allocations.starts[slot] + first * s.page, count, c.text(1))
+    if s.kernel.backend in POWERPC:
+        return _ppc_set_memory(s, s.allocations.starts[slot] + first * s.page, count, c.text(1))
     if s.kernel.backend != "arm64":
         raise NotModelled
     va = s.allocations.starts[slot] + first * s.page
@@ -342,18 +389,26 @@ def _valid_masks(s: Scene, *, valid: bool) -> tuple[int, int]:
 
 
 def _lin(c: Command, s: Scene) -> list[Op]:
+    pool = s.linear(s.kernel.number("pool_pa") + c.number(0) * s.page)
+    if s.kernel.backend in SET_MEMORY:
+        return _set_memory(s, pool, c.number(1), _one_of(c, 2, ("ro", "rw", "x", "nx")))
     if s.kernel.backend != "arm64":
         raise NotModelled
     # Only set_memory_valid works on the linear map of arm64: whatever is asked for but invalidity is validity.
     count, valid = c.number(1), c.text(2) != "i"
-    va = s.linear(s.kernel.number("pool_pa") + c.number(0) * s.page)
+    va = pool
     ops = _set_bits(s, va, count, _valid_masks(s, valid=valid))
     # 7.x has nothing to invalidate where entries only become valid.
     return ops if valid and s.kernel.release >= (7, 0) else [*ops, _flush(va, count * s.page)]
 
 
 def linear_frames(c: Command, s: Scene) -> list[int]:
-    """Frames whose entries in the linear map a command works on."""
+    """Frames whose entries in the linear map a command works on. What is highmem has none."""
+    end = s.kernel.number("high_memory")
+    return [pa for pa in _linear_frames(c, s) if s.linear(pa) < end]
+
+
+def _linear_frames(c: Command, s: Scene) -> list[int]:
     match c.name:
         case "setmem":
             return s.allocations.pages.get(c.number(0), [])
@@ -365,13 +420,17 @@ def linear_frames(c: Command, s: Scene) -> list[int]:
 
 
 def _setdirect(c: Command, s: Scene) -> list[Op]:
+    change = _one_of(c, 2, ("invalid", "default"))
+    if s.kernel.backend in SET_MEMORY:
+        pool = s.linear(s.kernel.number("pool_pa") + c.number(0) * s.page)
+        return _set_memory(s, pool, c.number(1), change)
     if s.kernel.backend != "arm64":
         raise NotModelled
     if not s.kernel.rodata_full:
         # can_set_direct_map: the linear map may have large pages.
         return [{"nop": {}}]
-    set_, clear = _valid_masks(s, valid=c.text(2) == "default")
-    if c.text(2) == "default":
+    set_, clear = _valid_masks(s, valid=change == "default")
+    if change == "default":
         set_, clear = set_ | WRITE, clear | READ_ONLY
     pool = s.kernel.number("pool_pa") + c.number(0) * s.page
     pages = range(pool, pool + c.number(1) * s.page, s.page)

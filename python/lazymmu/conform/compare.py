@@ -15,6 +15,7 @@ from lazymmu.conform.changes import BadRecord, Changes
 from lazymmu.conform.changes import recorded as recorded_changes
 from lazymmu.conform.commands import (
     COMMANDS,
+    SET_MEMORY,
     Allocations,
     BadCommand,
     Command,
@@ -39,6 +40,9 @@ IGNORED = ("info", "probes", "lzreset")
 
 ENOSYS = -38
 """What the driver returns for an operation that its kernel does not have."""
+
+LINEAR_MAP = ("arm64", *SET_MEMORY)
+"""Backends whose commands change the linear map."""
 
 PENDING = 2
 """The bit of a task's thread flags that says that a barrier waits."""
@@ -181,7 +185,7 @@ class _File:
                 ran = self.session.run([*COMMANDS[command.name](command, scene), *self._earlier(record, command)])
                 yield from self._results(record, _main(ran, command))
         except NotModelled:
-            yield "operation", "none", f"{len(changes)} descriptors changed", reasons.no_operation(self.kernel)
+            yield "operation", f"not modelled on {self.kernel.backend}", f"{len(changes)} descriptors changed"
             self._take(changes)
             return
         except (ProgramError, RunError) as error:
@@ -190,7 +194,7 @@ class _File:
             return
         if command.name == "unarea":
             ran = replace(ran, events=_without_purge(ran.events))
-        extra, found = self._changes(command, changes, ran)
+        extra, found = self._changes(_window(record, command) or self.kernel.shown, changes, ran)
         cut = bool(record.get("overflow"))
         yield from (d for d in found if not (cut and d[2] == "unchanged"))
         if not cut:
@@ -209,7 +213,7 @@ class _File:
             if va & ~(size - 1) not in made and self.session.below(1, va) is None:
                 self.session.reach(1, va, None)
                 self.session.adopted += 1
-        if self.kernel.backend == "arm64":
+        if self.kernel.backend in LINEAR_MAP:
             for pa in linear_frames(command, scene):
                 self._linear(scene.linear(pa), pa)
         if self.kernel.xen:
@@ -222,13 +226,14 @@ class _File:
 
     def _linear(self, va: int, pa: int) -> None:
         """An entry of the linear map that no record has shown is an ordinary one of the kernel."""
+        if self.session.word(va):
+            return
         self.session.reach(1, va, None)
         table = self.session.below(1, va)
         if table is not None:
             at = self.session.entry(table, self.session.index(1, va))
-            if not self.session.machine.peek(at):
-                self.session.machine.poke(at, self.session.machine.pte_word(pa, "PAGE_KERNEL"))
-                self.session.adopted += 1
+            self.session.machine.poke(at, self.session.machine.pte_word(pa, "PAGE_KERNEL"))
+            self.session.adopted += 1
 
     def _take(self, changes: Changes) -> None:
         """Follows the kernel where the model has no operation for what it did."""
@@ -310,8 +315,8 @@ class _File:
             if result.calls != record["fn_calls"]:
                 yield "callbacks", str(result.calls), str(record["fn_calls"])
 
-    def _changes(self, command: Command, changes: Changes, ran: Ran) -> tuple[Changes, list[Found]]:
-        """Descriptors that differ; and those that only the model changed."""
+    def _changes(self, window: tuple[int, int] | None, changes: Changes, ran: Ran) -> tuple[Changes, list[Found]]:
+        """Descriptors that differ; and those in the window that only the model changed."""
         found: list[Found] = []
         self.result.count("descriptors", len(changes))
         width = self.session.entry_bytes
@@ -335,7 +340,6 @@ class _File:
             why = None if match[row] else reasons.descriptor(self.kernel, c)
             found.append((place, model, f"{c.old:#x} -> {c.new:#x}", why))
         only = np.isin(here, there, invert=True)
-        window = command.window or self.kernel.shown
         if only.any() and window is not None:
             only &= self._in_window(window, ran)
         for c in ran.changes.rows(only):
@@ -454,6 +458,17 @@ class _File:
             if wanted.get(key) != found.get(key):
                 place_ = f"descriptor, level {key[0]} table {key[1]:#x} index {key[2]}"
                 yield place_, _word(found.get(key)), _word(wanted.get(key))
+
+
+def _window(record: Mapping[str, Any], command: Command) -> tuple[int, int] | None:
+    """The addresses in which changes were recorded: as the record says, else as its command did."""
+    if "win" not in record:
+        return command.window
+    try:
+        start, end = (int(text, 0) for text in record["win"])
+    except (TypeError, ValueError):
+        raise BadRecord(f"win: expected two addresses, got {record['win']!r}") from None
+    return start, end
 
 
 def _main(ran: Ran, command: Command) -> Result:

@@ -80,7 +80,9 @@ def _modelled(events: Records, backend: str) -> Iterator[tuple[npt.NDArray[np.bo
     once = np.ones(len(events), np.int64)
     yield kind == codes["STORE"], [None], once
     if backend == "riscv":
-        yield kind == codes["WMB"], [DMB], once
+        # Of fences, only those of the table allocators were recorded.
+        behind = np.concatenate([[False], (kind == codes["ALLOC"])[:-1]]) if len(events) else once > 1
+        yield (kind == codes["WMB"]) & behind, [DMB], once
         yield kind == codes["TLBI"], [TLBI], events["old"].astype(np.int64)
     elif backend == "arm64":
         yield kind == codes["WMB"], [DMB], once

@@ -31,29 +31,15 @@ TEMPORARY = Reason(
     "highmem-temporary-mapping",
     "invalidations before the first store of the operation: temporary mappings of highmem pages that it clears",
 )
-NO_OPERATION = Reason(
-    "x86-change-page-attr",
-    "change_page_attr_set_clr does not use the walkers: the model takes over what it changed",
-)
-RISCV_NO_OPERATION = Reason(
-    "riscv-set-memory",
-    "__set_memory walks with walk_page_range_novma and splits leaves first: the model takes over what it changed",
-)
-
 BREAK = Reason(
     "zap-need-resched",
     "zap_pte_range left its loop because another task waited, and flushed there what it had to flush before unlocking",
 )
 
-ALL = (PINNED, SWITCHED, TEMPORARY, NO_OPERATION, RISCV_NO_OPERATION, BREAK)
+ALL = (PINNED, SWITCHED, TEMPORARY, BREAK)
 
 # Read/write, accessed, dirty, no-execute.
 _ALIAS_BITS = 1 << 1 | 1 << 5 | 1 << 6 | 1 << 63
-
-
-def no_operation(kernel: Kernel) -> Reason:
-    """Why a command that changes protections has no operation of the model."""
-    return RISCV_NO_OPERATION if kernel.backend == "riscv" else NO_OPERATION
 
 
 def descriptor(kernel: Kernel, change: Change) -> Reason | None:

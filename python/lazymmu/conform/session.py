@@ -125,6 +125,16 @@ class Session:
             at = self.machine.table_pa(upper, word)
         return at
 
+    def word(self, va: int) -> int:
+        """Where the model's tables end for an address: a leaf of any size, or 0."""
+        at = self.model_root
+        for level in range(self.root_level, 0, -1):
+            word = self.machine.peek(self.entry(at, self.index(level, va)))
+            if self.machine.classify(level, word) != "table":
+                return word
+            at = self.machine.table_pa(level, word)
+        return 0
+
     def reach(self, level: int, va: int, table: int | None) -> None:
         """Makes sure that the model has a table of this level for an address; at ``table``, if that is known."""
         at = self.model_root

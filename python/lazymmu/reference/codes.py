@@ -13,6 +13,7 @@ PGD: Final = 5
 INIT_MM: Final = 0
 
 EBUSY: Final = 16
+EFAULT: Final = 14
 EINVAL: Final = 22
 ENOMEM: Final = 12
 ENOSPC: Final = 28
@@ -263,6 +264,7 @@ class Warn:
     BAD_CLEARED: Final = 19
     PAGE_SHIFT: Final = 20
     SLEEP: Final = 24
+    CPA_HOLE: Final = 25
 
 
 class Bug:

@@ -6,6 +6,7 @@ Arguments are looked at first: an operation that makes no sense leaves no trace.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from lazymmu.reference import access, context, kmap, lazy
@@ -14,6 +15,7 @@ from lazymmu.reference.callback import Driver, wrprotect
 from lazymmu.reference.codes import ACCESSES, INIT_MM, INTERRUPTS, OUTCOMES, P4D, PMD, PTE, Resched
 from lazymmu.reference.program import USER_OPERATIONS, Operation
 from lazymmu.reference.resolve import Resolver
+from lazymmu.reference.set_memory import Request
 from lazymmu.reference.user.operations import UserOperations
 from lazymmu.reference.walk.apply import apply_to_page_range, highpte
 from lazymmu.reference.walk.areas import Areas
@@ -45,6 +47,7 @@ _SHOWN: Final = (
     "flush_tlb_kernel_range",
     "populate_kernel",
     "populate_user",
+    "set_memory",
     *(name for name, args in USER_OPERATIONS.items() if "va" in args),
 )
 
@@ -88,6 +91,8 @@ class Operations(UserOperations):
             va = start + va.offset
         if op.name == "vmap_pages_range":
             return va, va + op.args["pages"].count * page
+        if op.name == "set_memory":
+            return va, va + op.args["pages"] * page
         return va, va + (1 if op.name == "access" else op.args.get("size", page))
 
     # Mapping --------------------------------------------------------------------------------------
@@ -203,6 +208,29 @@ class Operations(UserOperations):
     def op_flush_tlb_kernel_range(self, args: Args) -> Work:  # noqa: D102
         start, end = self.resolver.range(args["va"], args["size"])
         return lambda: self.k.backend.flush_tlb_kernel_range(start, end)
+
+    def op_set_memory(self, args: Args) -> Work:  # noqa: D102
+        k, page, linear = self.k, self.k.geometry.page_size, args["linear"]
+        if not k.backend.sets_memory:
+            raise self.resolver.error(f"changes of kernel protections are not modelled on {k.backend.name}")
+        start, _ = self.resolver.range(args["va"], args["pages"] * page)
+        if linear is not None:
+            if linear.end <= linear.start:
+                raise self.resolver.error(f"the linear map from {linear.start:#x} to {linear.end:#x} is empty")
+            self.resolver.range(linear.start, linear.end - linear.start)
+            self.resolver.physical(linear.pa, linear.end - linear.start)
+        request = Request(start, args["pages"], args["change"], linear)
+        return lambda: Result("returned", ret=self._set_memory(request))
+
+    def _set_memory(self, request: Request) -> int:
+        """``set_direct_map_*`` has no ranges."""
+        if request.change not in ("invalid", "default"):
+            return self.k.backend.set_memory(self.areas, request)
+        for index in range(request.pages):
+            page = replace(request, va=request.va + index * self.k.geometry.page_size, pages=1)
+            if ret := self.k.backend.set_memory(self.areas, page):
+                return ret
+        return 0
 
     # Single entries, accesses, kmaps --------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from lazymmu.reference.codes import ACCESSES, INTERRUPTS
 from lazymmu.reference.errors import ProgramError
 from lazymmu.reference.events import KINDS
+from lazymmu.reference.set_memory import CHANGES, LinearMap
 from lazymmu.reference.walk.vmap_pages import Pages
 
 MAX_CPUS: Final = 16
@@ -220,6 +221,13 @@ _VA: Final = (_address, _REQUIRED)
 _SIZE: Final = (_number, _REQUIRED)
 _PA: Final = (_number, _REQUIRED)
 _SLOT: Final = (_number, _REQUIRED)
+
+
+def _linear_map(value: Any, where: str) -> LinearMap:
+    fields = {"start": (_number, _REQUIRED), "end": (_number, _REQUIRED), "pa": (_number, 0)}
+    return LinearMap(**_fields(value, where, fields))
+
+
 _AT: Final = (_optional(_number), None)
 _PAGES: Final = (_pages, _REQUIRED)
 _KERNEL_PROT: Final = (_prot, "PAGE_KERNEL")
@@ -290,6 +298,12 @@ OPERATIONS: Final[dict[str, dict[str, tuple[Reader, Any]]]] = {
     "kunmap_local": {"slot": _SLOT},
     "ptdump": {"running": (_boolean, _REQUIRED)},
     "populate_user": {"mm": (_index, _REQUIRED), "va": _VA},
+    "set_memory": {
+        "va": _VA,
+        "pages": (_number, 1),
+        "change": (_choice(*CHANGES), _REQUIRED),
+        "linear": (_optional(_linear_map), None),
+    },
 }
 """Arguments of each operation; the position is the operation's code."""
 

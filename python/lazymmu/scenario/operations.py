@@ -29,6 +29,9 @@ Callback: TypeAlias = Annotated[str | Mapping[str, Any], "callback"]
 Areas: TypeAlias = Annotated[Sequence[Mapping[str, Any]], "areas"]
 """User areas in ascending order, each a table: start, end, pfnmap."""
 
+Linear: TypeAlias = Annotated[Mapping[str, Any], "linear"]
+"""A linear map: its first address, the one behind its last, and the memory at its start (start, end, pa)."""
+
 Slot: TypeAlias = Annotated[str, "slot"]
 """A name under which a later step finds the address."""
 
@@ -40,6 +43,7 @@ PteStep: TypeAlias = Literal["set", "clear", "get-and-clear", "try-set", "wrprot
 AccessKind: TypeAlias = Literal["read", "write", "exec"]
 IrqKind: TypeAlias = Literal["hard", "soft", "nmi"]
 Advice: TypeAlias = Literal["cold", "free"]
+MemoryChange: TypeAlias = Literal["ro", "rw", "x", "nx", "invalid", "default"]
 AreaKind: TypeAlias = Literal["map", "ioremap", "alloc"]
 CallbackKind: TypeAlias = Literal[
     "count",
@@ -324,6 +328,17 @@ class Block:
         """A page-table dump takes or releases init_mm's mmap lock."""
 
     # User mappings. `mm` is an address space from 1 on.
+
+    @_operation
+    def set_memory(
+        self,
+        va: Address,
+        change: MemoryChange,
+        pages: Number | None = None,
+        linear: Linear | None = None,
+        **extra: Unpack[Extra],
+    ) -> None:
+        """Changes protections of kernel memory: ``set_memory_*``, and for ``invalid`` and ``default`` ``set_direct_map_*``."""
 
     @_operation
     def do_anonymous_page(

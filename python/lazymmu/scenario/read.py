@@ -204,6 +204,9 @@ class _Reader:
                 return self.callback(data, path)
             case "areas":
                 return [self.area(item, (*path, n)) for n, item in enumerate(_list(data, path))]
+            case "linear":
+                table = _keys(data, path, ["start", "end", "pa"], ["start", "end"])
+                return {key: self.number(value, (*path, key)) for key, value in table.items()}
             case "prot":
                 return self.prot(data, path)
             case "flag":

@@ -100,6 +100,8 @@ class _Resolver:
                 return self.callback(data, path)
             case "areas":
                 return [self.area(item, (*path, n)) for n, item in enumerate(data)]
+            case "linear":
+                return {key: self.number(value, (*path, key)) for key, value in data.items()}
             case "ops":
                 return self.block(data, path)
             case _:

@@ -35,6 +35,8 @@ def _argument(argument: Argument) -> dict[str, Any]:
             return {"$ref": "#/$defs/callback"}
         case "areas":
             return _list({"$ref": "#/$defs/area"})
+        case "linear":
+            return {"$ref": "#/$defs/linear"}
         case "prot":
             return {"$ref": "#/$defs/prot"}
         case "flag":
@@ -128,6 +130,7 @@ def schema() -> dict[str, Any]:
             },
             "pages": {"anyOf": [_NUMBER, _table({**pages, "null_at": _NUMBER, "invalid_at": _NUMBER})]},
             "area": _table({"start": _NUMBER, "end": _NUMBER, "pfnmap": {"type": "boolean"}}, ["start", "end"]),
+            "linear": _table({"start": _NUMBER, "end": _NUMBER, "pa": _NUMBER}, ["start", "end"]),
             "callback": {
                 "anyOf": [
                     callback["kind"],

@@ -22,6 +22,7 @@ pub type Run<T> = Result<T, Stop>;
 /// Kernel error numbers that the modelled code returns.
 pub mod errno {
     pub const ENOMEM: i64 = -12;
+    pub const EFAULT: i64 = -14;
     pub const EBUSY: i64 = -16;
     pub const EINVAL: i64 = -22;
     pub const ENOSPC: i64 = -28;

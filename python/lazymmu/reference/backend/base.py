@@ -16,6 +16,8 @@ from lazymmu.reference.options import Options
 
 if TYPE_CHECKING:
     from lazymmu.reference.kernel import Kernel
+    from lazymmu.reference.set_memory import Request
+    from lazymmu.reference.walk.areas import Areas
     from lazymmu.reference.walk.core import Walk
 
 
@@ -53,8 +55,14 @@ class Backend(ABC):
         """Whether something is left for later between `BEGIN` and `END`."""
         self.repairs_faults = False
         """Whether ``vmalloc_fault`` copies missing entries (and a sync runs to the end of the vmalloc space)."""
+        self.sets_memory = False
+        """Whether ``set_memory`` is modelled."""
         self.huge_vmalloc = False
         """``CONFIG_HAVE_ARCH_HUGE_VMALLOC``."""
+
+    def set_memory(self, areas: Areas, request: Request) -> int:  # noqa: ARG002
+        """``set_memory_*`` of a range, ``set_direct_map_*`` of a page."""
+        return 0
 
     # Stores ---------------------------------------------------------------------------------------
 

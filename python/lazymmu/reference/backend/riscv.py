@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from lazymmu.reference import events as ev
 from lazymmu.reference.backend.base import Backend
+from lazymmu.reference.backend.riscv_pageattr import PageAttr
 from lazymmu.reference.codes import INIT_MM, PMD, PTE, PUD, Handler, Store, Tlbi
 from lazymmu.reference.descriptor.riscv import RiscvFormat
 from lazymmu.reference.geometry import Geometry
@@ -19,6 +20,8 @@ from lazymmu.reference.options import Options
 
 if TYPE_CHECKING:
     from lazymmu.reference.kernel import Kernel
+    from lazymmu.reference.set_memory import Request
+    from lazymmu.reference.walk.areas import Areas
 
 TLB_FLUSH_ALL_THRESHOLD: Final = 64
 NAPOT_SHIFT: Final = 16
@@ -45,6 +48,7 @@ class Riscv(Backend):
         self.fences = True
         self.repairs_faults = not self.is_64bit
         self.huge_vmalloc = self.is_64bit
+        self.sets_memory = True
         self.new_map: set[int] = set()
         """``new_vmalloc``: CPUs that have yet to fence for a new mapping."""
 
@@ -60,6 +64,9 @@ class Riscv(Backend):
             self.k.emit(ev.TLBI, aux=Tlbi.SFENCE_ALL, old=1, va=start, new=end)
         else:
             self.k.emit(ev.TLBI, aux=Tlbi.SFENCE, old=pages, va=start, new=end)
+
+    def set_memory(self, areas: Areas, request: Request) -> int:  # noqa: D102
+        return PageAttr(self, request).run(areas)
 
     def flush_cache_vmap(self, start: int, end: int) -> None:
         """``mark_new_valid_map``: a bit for every CPU. 32-bit kernels do nothing."""

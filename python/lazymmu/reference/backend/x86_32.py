@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from lazymmu.reference import events as ev
 from lazymmu.reference.backend.x86 import X86
+from lazymmu.reference.backend.x86_cpa import ChangePageAttr
 from lazymmu.reference.codes import PMD, Store, Tlbi
 from lazymmu.reference.memory import Entry
+
+if TYPE_CHECKING:
+    from lazymmu.reference.kernel import Kernel
+    from lazymmu.reference.set_memory import Request
+    from lazymmu.reference.walk.areas import Areas
 
 _LOW = 0xFFFF_FFFF
 
@@ -19,6 +27,10 @@ class X86_32(X86):  # noqa: N801
     name = "x86-32"
     order = 30
     geometries = ("x86-32-pae", "x86-32-2level")
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self.sets_memory = True
 
     def _set_halves(self, entry: Entry, word: int, code: int) -> None:
         """``native_set_pte``: high, then low."""
@@ -58,6 +70,9 @@ class X86_32(X86):  # noqa: N801
             self._clear_halves(entry, code)
         else:
             self.k.store(entry, word, code)
+
+    def set_memory(self, areas: Areas, request: Request) -> int:  # noqa: D102
+        return ChangePageAttr(self).run(areas, request)
 
     # Huge leaves: with PAE only (facts 1.7) -------------------------------------------------------
 

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from lazymmu.reference import events as ev
 from lazymmu.reference.backend.x86 import X86
+from lazymmu.reference.backend.x86_cpa import ChangePageAttr
 from lazymmu.reference.codes import PMD, PUD, Store
 from lazymmu.reference.memory import Entry, Table
 
 if TYPE_CHECKING:
     from lazymmu.reference.kernel import Kernel
+    from lazymmu.reference.set_memory import Request
+    from lazymmu.reference.walk.areas import Areas
 
 
 class X86_64(X86):  # noqa: N801
@@ -23,6 +26,7 @@ class X86_64(X86):  # noqa: N801
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
         self.huge_vmalloc = True
+        self.sets_memory = True
 
     def set_pte(self, entry: Entry, word: int, code: int) -> None:  # noqa: D102
         self.k.store(entry, word, code)
@@ -43,6 +47,9 @@ class X86_64(X86):  # noqa: N801
 
     def set_entry(self, entry: Entry, word: int, code: int) -> None:  # noqa: D102
         self.k.store(entry, word, code)
+
+    def set_memory(self, areas: Areas, request: Request) -> int:  # noqa: D102
+        return ChangePageAttr(self).run(areas, request)
 
     # Huge leaves ----------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ NC: Final = 1 << 61
 IO: Final = 1 << 62
 N: Final = 1 << 63
 
-_KERNEL = V | R | W | G | A | D
+KERNEL: Final = V | R | W | G | A | D
 _USER = V | A | U
 
 
@@ -38,16 +38,16 @@ class RiscvFormat(Format):
         self.pfn_bits = 44 if self.wide else 22
         io, nc = (IO, NC) if self.wide and svpbmt else (0, 0)
         self.protections = {
-            "PAGE_KERNEL": _KERNEL,
-            "PAGE_KERNEL_RO": _KERNEL,  # not defined by riscv: the generic default
-            "PAGE_KERNEL_EXEC": _KERNEL | X,
-            "PAGE_KERNEL_ROX": _KERNEL,
-            "PAGE_KERNEL_READ": _KERNEL & ~W,
-            "PAGE_KERNEL_READ_EXEC": _KERNEL & ~W | X,
-            "PAGE_KERNEL_NOCACHE": _KERNEL | io,
-            "PAGE_KERNEL_IO": _KERNEL | io,
-            "PAGE_IOREMAP": _KERNEL | io,
-            "PAGE_IOREMAP_WC": _KERNEL | nc,
+            "PAGE_KERNEL": KERNEL,
+            "PAGE_KERNEL_RO": KERNEL,  # not defined by riscv: the generic default
+            "PAGE_KERNEL_EXEC": KERNEL | X,
+            "PAGE_KERNEL_ROX": KERNEL,
+            "PAGE_KERNEL_READ": KERNEL & ~W,
+            "PAGE_KERNEL_READ_EXEC": KERNEL & ~W | X,
+            "PAGE_KERNEL_NOCACHE": KERNEL | io,
+            "PAGE_KERNEL_IO": KERNEL | io,
+            "PAGE_IOREMAP": KERNEL | io,
+            "PAGE_IOREMAP_WC": KERNEL | nc,
             "PAGE_SHARED": _USER | R | W,
             "PAGE_READONLY": _USER | R,
             "PAGE_EXECONLY": _USER | X,

@@ -63,7 +63,9 @@ class Areas:
 
     # Addresses ------------------------------------------------------------------------------------
 
-    def reserve(self, size: int, kind: str, align: int = 1, at: int | None = None, behind: int | None = None) -> Area | None:
+    def reserve(
+        self, size: int, kind: str, align: int = 1, at: int | None = None, behind: int | None = None
+    ) -> Area | None:
         """``alloc_vmap_area``: without room, what waits is flushed and it is tried once more (``overflow``).
 
         ``behind``: bytes of ``rest`` in place of a guard page.
@@ -174,7 +176,11 @@ class Areas:
     def vm_map_ram(self, at: int | None, pages: Pages) -> int | None:
         """``vm_map_ram``: no ``vm_struct``, no guard page; what comes from a block (``vb_alloc``) in powers of two."""
         page = self.k.geometry.page_size
-        whole = 1 << (pages.count - 1).bit_length() if pages.count <= (32 if self.k.geometry.va_bits == 32 else 64) else pages.count
+        whole = (
+            1 << (pages.count - 1).bit_length()
+            if pages.count <= (32 if self.k.geometry.va_bits == 32 else 64)
+            else pages.count
+        )
         area = self.reserve(pages.count * page, "ram", at=at, behind=(whole - pages.count) * page)
         return self._map_pages(area, self.k.format.protections["PAGE_KERNEL"], pages)
 

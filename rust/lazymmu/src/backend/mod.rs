@@ -16,7 +16,7 @@ use crate::memory::{FrameError, Table, Zone};
 use crate::modmask::ModMask;
 use crate::scheme::{Options, Walk};
 use crate::stop::{Run, Step};
-use crate::walk::Stale;
+use crate::walk::{SetMemory, Stale};
 
 pub use registry::{ALL, BackendError, Info, Registration, by_name, geometry};
 
@@ -182,6 +182,15 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
 
     /// `flush_tlb_kernel_range`.
     fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step;
+
+    /// Whether `set_memory` is modelled.
+    fn sets_memory<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        false
+    }
+    /// `set_memory_*` of a range, `set_direct_map_*` of a page.
+    fn set_memory<W: Watch>(_k: &mut Kernel<Self, W>, _request: &SetMemory) -> Run<i64> {
+        Ok(0)
+    }
 
     /// What `flush_cache_vmap` does besides being called.
     fn flush_cache_vmap<W: Watch>(_k: &mut Kernel<Self, W>, _start: u64, _end: u64) -> Step {

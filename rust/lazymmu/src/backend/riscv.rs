@@ -9,7 +9,7 @@
 
 use std::hash::Hasher;
 
-use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root};
+use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, riscv_pageattr};
 use crate::check::Laws;
 use crate::descriptor::riscv::Riscv;
 use crate::descriptor::{Format, Prot};
@@ -20,6 +20,7 @@ use crate::kernel::{Entry, Kernel, Watch};
 use crate::machine::{INIT_MM, MmId};
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
+use crate::walk::SetMemory;
 
 pub static REGISTRATION: Registration = Registration::of::<RiscvBackend>();
 
@@ -187,6 +188,14 @@ impl Backend for RiscvBackend {
             Some(group) if k.options.riscv_napot_vmap && size >= group => group.trailing_zeros(),
             _ => k.geometry().page_shift,
         }
+    }
+
+    fn sets_memory<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
+    fn set_memory<W: Watch>(k: &mut Kernel<Self, W>, request: &SetMemory) -> Run<i64> {
+        riscv_pageattr::set_memory(k, request)
     }
 
     fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step {

@@ -5,7 +5,7 @@
 
 use std::hash::Hasher;
 
-use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, x86, x86_user};
+use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, x86, x86_cpa, x86_user};
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
 use crate::event::codes::Store;
@@ -16,7 +16,7 @@ use crate::machine::{INIT_MM, MmId};
 use crate::modmask::ModMask;
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
-use crate::walk::Stale;
+use crate::walk::{SetMemory, Stale};
 
 pub static REGISTRATION: Registration = Registration::of::<X86_64>();
 
@@ -135,6 +135,14 @@ impl Backend for X86_64 {
 
     fn sync_kernel_mappings<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Run<u64> {
         x86::sync_global_pgds(k, start, end)
+    }
+
+    fn sets_memory<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
+    fn set_memory<W: Watch>(k: &mut Kernel<Self, W>, request: &SetMemory) -> Run<i64> {
+        x86_cpa::set_memory(k, request)
     }
 
     fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step {

@@ -39,7 +39,7 @@ const PFN_SHIFT: u32 = 10;
 const NAPOT_64K: u64 = 8 << PFN_SHIFT;
 const NAPOT_MASK: u64 = 0xf << PFN_SHIFT;
 
-const PAGE_KERNEL: u64 = R | W | V | A | D | G;
+pub const PAGE_KERNEL: u64 = R | W | V | A | D | G;
 const USER: u64 = V | A | U;
 
 /// The riscv format under a configuration.
@@ -54,6 +54,11 @@ pub struct Riscv {
 impl Riscv {
     const fn pfn_mask(self) -> u64 {
         if self.wide { ((1 << 44) - 1) << PFN_SHIFT } else { 0xffff_fc00 }
+    }
+
+    /// The bits of a 64-bit entry that are not its frame's (`~_PAGE_PFN_MASK`).
+    pub(crate) const fn flags(word: u64) -> u64 {
+        word & !(((1 << 44) - 1) << PFN_SHIFT)
     }
 
     /// `pte_mknapot` of the one order that there is.

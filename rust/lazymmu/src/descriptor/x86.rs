@@ -37,7 +37,7 @@ pub const PROTNONE: u64 = 1 << 8;
 pub const PAT_LARGE: u64 = 1 << 12;
 pub const NX: u64 = 1 << 63;
 
-const KERNPG_TABLE: u64 = PRESENT | RW | ACCESSED | DIRTY;
+pub const KERNPG_TABLE: u64 = PRESENT | RW | ACCESSED | DIRTY;
 const PAGE_TABLE: u64 = KERNPG_TABLE | USER;
 const PAGE_KERNEL: u64 = PRESENT | RW | ACCESSED | DIRTY | NX | GLOBAL;
 const ERRATUM: u64 = ACCESSED | DIRTY;
@@ -74,7 +74,7 @@ impl X86 {
         bits
     }
 
-    const fn pfn_mask(self) -> u64 {
+    pub(crate) const fn pfn_mask(self) -> u64 {
         match self.width {
             Width::TwoLevel => 0xffff_f000,
             Width::Long | Width::Pae => 0x000f_ffff_ffff_f000,

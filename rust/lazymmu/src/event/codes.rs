@@ -254,6 +254,7 @@ codes! {
         MulticallFailed = 22 "xen_mc_flush: a queued call failed",
         UnsafeChange = 23 "a live entry changes without break-before-make",
         AtomicSleep = 24 "sleeping function called from invalid context",
+        CpaHole = 25 "__cpa_process_fault: nothing is mapped there",
     }
 }
 

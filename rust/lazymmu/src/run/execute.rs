@@ -4,7 +4,7 @@ mod areas;
 mod entries;
 
 use areas::area;
-use entries::{apply, populate, pte};
+use entries::{apply, populate, pte, set_memory};
 
 use super::full::{Drive, irq_of};
 use crate::backend::Backend;
@@ -263,6 +263,7 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
             let (start, end) = kernel_range(k, *va, *size, false)?;
             void(k.flush_tlb_kernel_range(start, end))
         }
+        Op::SetMemory { va, pages, change, linear } => set_memory(k, *va, *pages, *change, *linear),
         Op::PopulateKernel { va, sync } => {
             let (va, _) = kernel_range(k, *va, k.geometry().page_size(), false)?;
             void(populate(k, INIT_MM, va, *sync))
@@ -313,6 +314,7 @@ pub(super) fn range_of<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> (
         | Op::ApplyToPageRange { va, size, .. }
         | Op::FlushTlbKernelRange { va, size } => (*va, *size),
         Op::VmapPagesRange { va, pages, .. } => (*va, pages.count.wrapping_mul(page)),
+        Op::SetMemory { va, pages, .. } => (*va, pages.wrapping_mul(page)),
         Op::Access { va, .. } => (*va, 1),
         user if user.code() >= super::user::FIRST => return super::user::range_of(k, user),
         Op::Pte { va, .. } | Op::PopulateKernel { va, .. } | Op::PopulateUser { va, .. } => (*va, page),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use concurrent::{Concurrent, Decision, Interrupt, Migration, Preemption, Thread, Where};
 
 use crate::kernel::{Setup, TaskSetup};
-use crate::walk::{Pages, PteFnKind};
+use crate::walk::{LinearMap, MemoryChange, Pages, PteFnKind};
 
 /// An address: a number, or a place in what an earlier operation returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -249,6 +249,13 @@ ops! {
     35 Ptdump { running: bool, }
     /// Links the tables of one user address, as a page fault does.
     36 PopulateUser { mm: u16, va: Addr, }
+    /// `set_memory_*`, `set_direct_map_*`: protections of kernel memory, and of its alias in the linear map.
+    37 SetMemory {
+        va: Addr,
+        #[serde(default = "one_page")] pages: u64,
+        change: MemoryChange,
+        #[serde(default)] linear: Option<LinearMap>,
+    }
     /// A fault maps anonymous memory; without `write` the zero page.
     60 DoAnonymousPage {
         mm: u16,

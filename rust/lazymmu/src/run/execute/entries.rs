@@ -1,6 +1,6 @@
 //! Operations on single entries: callbacks, one leaf entry, the links of one address.
 
-use super::{Ending, Executed, OpError, ended, fits, known_mm, physical, prot_of, range_in};
+use super::{Ending, Executed, OpError, aligned, ended, fits, in_kernel_half, known_mm, physical, prot_of, range_in};
 use crate::backend::Backend;
 use crate::descriptor::Format;
 use crate::event::codes::{Site, Store};
@@ -13,7 +13,7 @@ use crate::run::full::Drive;
 use crate::scenario::{Addr, CallbackSpec, PteStep};
 use crate::scheme::{Hooks, Walk};
 use crate::stop::Run;
-use crate::walk::{ApplyResult, PteFn};
+use crate::walk::{ApplyResult, LinearMap, MemoryChange, PteFn, SetMemory};
 
 pub(super) fn apply<B: Backend, W: Drive>(
     k: &mut Kernel<B, W>,
@@ -45,6 +45,32 @@ pub(super) fn apply<B: Backend, W: Drive>(
     };
     let run = k.apply_to_page_range(mm, va, size, callback.as_ref(), create);
     Ok(ended(run, |ApplyResult { ret, mask, calls }| Ending::Returned { ret, mask, calls }))
+}
+
+/// Whole pages of the kernel's half, and a linear map that lies in it.
+pub(super) fn set_memory<B: Backend, W: Drive>(
+    k: &mut Kernel<B, W>,
+    va: Addr,
+    pages: u64,
+    change: MemoryChange,
+    linear: Option<LinearMap>,
+) -> Executed {
+    if !B::sets_memory(k) {
+        return Err(OpError::Unmodelled { what: "changes of kernel protections", backend: B::INFO.name });
+    }
+    let page = k.geometry().page_size();
+    let size = pages.checked_mul(page).ok_or(OpError::Range { va: 0, size: pages })?;
+    let (va, _) = range_in(k, INIT_MM, va, size)?;
+    if let Some(LinearMap { start, end, pa }) = linear {
+        in_kernel_half(k, start)?;
+        aligned("linear map's start", start, page)?;
+        aligned("linear map's end", end, page)?;
+        let size = end.checked_sub(start).filter(|size| *size > 0).ok_or(OpError::Range { va: start, size: 0 })?;
+        range_in(k, INIT_MM, Addr::Number(start), size)?;
+        physical(k, pa, size)?;
+    }
+    let run = k.set_memory(&SetMemory { va, pages, change, linear });
+    Ok(ended(run, |ret| Ending::Returned { ret, mask: ModMask::NONE, calls: 0 }))
 }
 
 /// The leaf table of an address, if there is one.
