@@ -70,6 +70,22 @@ def drop_flush(record: dict[str, Any]) -> None:
     del record["ev"][at]
 
 
+def drop_process(record: dict[str, Any]) -> None:
+    """One process is passed over, in the middle of a sync."""
+    visits = [n for n, e in enumerate(record["ev"]) if e[0] == "vmalloc_sync_one"]
+    del record["ev"][visits[5]]
+
+
+def keep_bits(record: dict[str, Any]) -> None:
+    """As if a page had not been made read-only."""
+    del record["chg"][-1]
+
+
+def drop_store(record: dict[str, Any]) -> None:
+    del record["seq"][0]
+
+
+X32, X64, RISCV = "i386-6.12.117-pae-highpte-pti", "x86_64-6.12.117-4lvl", "riscv64-6.12.117-sv48"
 A64, XEN = "arm64-7.3.4-4k48", "x86_64-7.3.4-xenpv"
 
 
@@ -84,6 +100,11 @@ A64, XEN = "arm64-7.3.4-4k48", "x86_64-7.3.4-xenpv"
         (A64, "ops.jsonl", 4, set_tables, "tables allocated"),
         (A64, "ops.jsonl", 579, set_counter, "counters after step"),
         (A64, "hwseq.jsonl", 20, drop_barrier, "instructions"),
+        (X32, "ops.jsonl", 4, drop_process, "calls"),
+        (X64, "ops.jsonl", 97, keep_bits, "descriptor"),
+        (X64, "ops.jsonl", 97, set_tables, "tables allocated"),
+        (X64, "hwseq.jsonl", 96, drop_store, "instructions"),
+        (RISCV, "hwseq.jsonl", 97, drop_barrier, "instructions"),
         (XEN, "ops_balanced.jsonl", 443, drop_flush, "hypervisor steps"),
     ],
 )

@@ -50,15 +50,25 @@ class BadEvent(ValueError):
 def recorded(events: Iterable[Sequence[Any]], compared: Collection[str]) -> list[Call]:
     """The calls of a record."""
     out: list[Call] = []
+    processes: list[str] = []
     for event in events:
         try:
-            _add(out, event, compared)
+            _add(out, event, compared, processes)
         except (IndexError, TypeError, ValueError):
             raise BadEvent(f"{event!r} is no probe event") from None
     return out
 
 
-def _add(out: list[Call], event: Sequence[Any], compared: Collection[str]) -> None:
+def synchronised(events: Iterable[Any]) -> int:
+    """How many processes a sync visited: their roots are the first arguments of the calls for its first address."""
+    try:
+        visits = [(event[1], event[2]) for event in events if event[0] == SYNC_ONE]
+    except (IndexError, TypeError):
+        return 0
+    return len({root for root, va in visits if va == visits[0][1]})
+
+
+def _add(out: list[Call], event: Sequence[Any], compared: Collection[str], processes: list[str]) -> None:
     name, *arguments = event
     if name not in compared:
         return
@@ -71,17 +81,18 @@ def _add(out: list[Call], event: Sequence[Any], compared: Collection[str]) -> No
     elif name == "__apply_to_page_range":
         out.append((name, int(arguments[1], 0), int(arguments[2], 0)))
     elif name == SYNC_ONE:
-        # One call for each process; how many there were is not the model's business.
-        call = (name, int(arguments[1], 0))
-        if not out or out[-1] != call:
-            out.append(call)
+        # Processes by their place in the list of roots.
+        if arguments[0] not in processes:
+            processes.append(arguments[0])
+        out.append((name, int(arguments[1], 0), processes.index(arguments[0])))
     else:
         out.append((name, int(arguments[0], 0), int(arguments[1], 0)))
 
 
-def modelled(events: Records, compared: Collection[str]) -> list[Call]:
-    """The same calls as the model's events tell them."""
+def modelled(events: Records, compared: Collection[str], processes: int) -> list[Call]:
+    """The same calls as the model's events tell them, of so many processes: others of the model came or went."""
     out: list[Call] = []
+    roots: list[int] = []
     kinds = names.kinds()
     sites = names.codes("site")
     stack: list[str] = []
@@ -107,8 +118,12 @@ def modelled(events: Records, compared: Collection[str]) -> list[Call]:
                 call = (_ALLOCATORS.get(int(event["level"]), ""),)
             case "SYNC":
                 call = ("arch_sync_kernel_mappings", va, end)
-            case "SYNC_ONE" if SYNC_ONE in compared and (not out or out[-1] != (SYNC_ONE, va)):
-                call = (SYNC_ONE, va)
+            case "SYNC_ONE":
+                mm = int(event["mm"])
+                if mm not in roots:
+                    roots.append(mm)
+                place = roots.index(mm)
+                call = (SYNC_ONE, va, place) if place < max(processes, 1) else None
         if call and call[0] in compared:
             out.append(call)
     return out

@@ -122,14 +122,15 @@ class _File:
         return next((r.get("on", []) for _, r in self.records if str(r.get("cmd", "")).startswith("probes")), [])
 
     def _tables(self) -> tuple[set[int], int]:
-        """Tables that the file names, and whether the kernel has processes whose tables are synchronised."""
+        """Tables that the file names, and how many processes the kernel has whose tables are synchronised."""
         tables: set[int] = set()
         for line, record in self.records:
             try:
                 tables.update(int(run[1], 0) for run in record.get("chg", []))
             except (IndexError, TypeError, ValueError):
                 raise RecordingError(self.path, f"line {line}", "'chg' is no list of runs of changes") from None
-        return tables, int(self.kernel.number("arch_page_table_sync_mask") != 0)
+        seen = max((calls.synchronised(record.get("ev", [])) for _, record in self.records), default=0)
+        return tables, max(seen, int(self.kernel.number("arch_page_table_sync_mask") != 0))
 
     def report(self) -> Report:
         for line, record in self.records:
@@ -385,7 +386,7 @@ class _File:
         if not self.compared or "ev" not in record:
             return
         wanted = calls.recorded(record["ev"], self.compared)
-        found = calls.modelled(ran.events, self.compared)
+        found = calls.modelled(ran.events, self.compared, calls.synchronised(record["ev"]))
         cut = bool(record.get("ev_overflow"))
         self.result.count("calls", len(wanted))
         if difference := first_difference(found[: len(wanted)] if cut else found, wanted):

@@ -153,8 +153,10 @@ def compare(file: UserFile, model: Model, number: int) -> list[Found]:
 
 
 def _to_tables(file: UserFile, model: Model, tokens: Sequence[Token]) -> list[Token]:
-    """Stores by table and place, without those to unknown tables: the recording counts from the beginning of a page,
-    and small tables share one."""
+    """Stores by table and place, without those to unknown tables.
+
+    The recording counts from the beginning of a page, and small tables share one.
+    """
     width = model.entry_bytes
     sizes = {table: model.levels[level][1] * width for (level, _), table in file.tables.items()}
     starts = sorted(sizes)

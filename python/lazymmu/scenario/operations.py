@@ -338,7 +338,7 @@ class Block:
         linear: Linear | None = None,
         **extra: Unpack[Extra],
     ) -> None:
-        """Changes protections of kernel memory: ``set_memory_*``, and for ``invalid`` and ``default`` ``set_direct_map_*``."""
+        """Changes protections of kernel memory: ``set_memory_*``; ``invalid``, ``default``: ``set_direct_map_*``."""
 
     @_operation
     def do_anonymous_page(
