@@ -356,8 +356,8 @@ def _ppc_set_memory(s: Scene, va: int, count: int, change: str) -> list[Op]:
     """``change_memory_attr``: a callback that changes one entry and invalidates its page. The order is not compared."""
     set_, clear = PPC_MASKS[change]
     callback = {"kind": "protect", "set": set_, "clear": clear}
-    change: Op = {"va": va, "size": count * s.page, "create": False, "callback": callback}
-    return [*(_flush(page, s.page) for page in range(va, va + count * s.page, s.page)), {"apply_to_page_range": change}]
+    apply: Op = {"va": va, "size": count * s.page, "create": False, "callback": callback}
+    return [*(_flush(page, s.page) for page in range(va, va + count * s.page, s.page)), {"apply_to_page_range": apply}]
 
 
 def _setmem(c: Command, s: Scene) -> list[Op]:
