@@ -42,7 +42,7 @@ run: setup ## the main job: the argument of the mail on every backend, and what 
 test: setup test-rust test-python ## all tests, Rust and Python
 
 test-rust:
-	cargo test --quiet --release -p lazymmu -p lazymmu-bits
+	cargo test --quiet --profile checked -p lazymmu -p lazymmu-bits
 
 test-python: setup
 	$(BIN)/python -m pytest -q -n $(JOBS) tests
