@@ -32,6 +32,8 @@ EXCEPTIONS = {
     ("arm", PMD, "huge set and clear"): NO_HUGE_VMAP.format("arm"),
     ("loongarch64", PMD, "huge set and clear"): NO_HUGE_VMAP.format("loongarch"),
     ("loongarch64", PUD, "huge set and clear"): NO_HUGE_VMAP.format("loongarch"),
+    ("s390", PMD, "huge set and clear"): NO_HUGE_VMAP.format("s390"),
+    ("s390", PUD, "huge set and clear"): NO_HUGE_VMAP.format("s390"),
     ("sparc64", PMD, "huge set and clear"): NO_HUGE_VMAP.format("sparc"),
     ("sparc64", PUD, "huge set and clear"): NO_HUGE_VMAP.format("sparc"),
     ("sparc64", PTE, "protnone"): "arch/sparc does not select ARCH_HAS_PTE_PROTNONE: the generic pte_protnone is false",
@@ -94,6 +96,11 @@ ENTRIES = [
 Law = Callable[[Where, int], bool]
 
 
+def wrprotect(where: Where) -> Callable[[int], int]:
+    """``pte_wrprotect`` or ``pmd_wrprotect``."""
+    return lambda word: where.helpers.wrprotect(where.format, word)
+
+
 def leaf_of(where: Where) -> st.SearchStrategy[int]:
     """A leaf with any of the format's protections, through any few helpers."""
     here, helpers = where.format, where.helpers
@@ -107,7 +114,7 @@ def leaf_of(where: Where) -> st.SearchStrategy[int]:
         helpers.mkclean,
         helpers.mkwrite,
         helpers.mkspecial,
-        here.wrprotect,
+        wrprotect(where),
     )
 
     def make(frame: int, name: str, path: list[Callable[[int], int]]) -> int:
@@ -125,15 +132,15 @@ LAWS: dict[str, Law] = {
     "not young after mkold(mkyoung)": lambda w, x: not w.helpers.young(w.helpers.mkold(w.helpers.mkyoung(x))),
     "dirty after mkdirty(mkclean)": lambda w, x: w.helpers.dirty(w.helpers.mkdirty(w.helpers.mkclean(x))),
     "not dirty after mkclean(mkdirty)": lambda w, x: not w.helpers.dirty(w.helpers.mkclean(w.helpers.mkdirty(x))),
-    "write after mkwrite(wrprotect)": lambda w, x: w.helpers.write(w.helpers.mkwrite(w.format.wrprotect(x))),
-    "no write after wrprotect(mkwrite)": lambda w, x: not w.helpers.write(w.format.wrprotect(w.helpers.mkwrite(x))),
-    "not dirty after wrprotect(mkclean)": lambda w, x: not w.helpers.dirty(w.format.wrprotect(w.helpers.mkclean(x))),
-    "dirty after wrprotect(mkdirty)": lambda w, x: w.helpers.dirty(w.format.wrprotect(w.helpers.mkdirty(x))),
+    "write after mkwrite(wrprotect)": lambda w, x: w.helpers.write(w.helpers.mkwrite(wrprotect(w)(x))),
+    "no write after wrprotect(mkwrite)": lambda w, x: not w.helpers.write(wrprotect(w)(w.helpers.mkwrite(x))),
+    "not dirty after wrprotect(mkclean)": lambda w, x: not w.helpers.dirty(wrprotect(w)(w.helpers.mkclean(x))),
+    "dirty after wrprotect(mkdirty)": lambda w, x: w.helpers.dirty(wrprotect(w)(w.helpers.mkdirty(x))),
     "special after mkspecial": lambda w, x: w.helpers.special(w.helpers.mkspecial(x)) or w.helpers.special_bit == 0,
     "helpers keep the frame": lambda w, x: all(
         w.format.leaf_address(w.level, step(x)) == w.format.leaf_address(w.level, x)
         or not w.format.usable(w.level, step(x))
-        for step in (w.helpers.mkyoung, w.helpers.mkdirty, w.helpers.mkclean, w.helpers.mkwrite, w.format.wrprotect)
+        for step in (w.helpers.mkyoung, w.helpers.mkdirty, w.helpers.mkclean, w.helpers.mkwrite, wrprotect(w))
     ),
     "helpers are idempotent": lambda w, x: all(
         step(step(x)) == step(x)
@@ -143,7 +150,7 @@ LAWS: dict[str, Law] = {
             w.helpers.mkdirty,
             w.helpers.mkclean,
             w.helpers.mkwrite,
-            w.format.wrprotect,
+            wrprotect(w),
         )
     ),
     "present": lambda w, x: w.format.present(w.level, w.helpers.mkyoung(x)),
@@ -239,7 +246,7 @@ def test_modify_prot(where: Where) -> None:
     @settings(max_examples=25, deadline=None, database=None)
     @given(word=leaf_of(where))
     def check(word: int) -> None:
-        protected = here.wrprotect(word)
+        protected = helpers.wrprotect(here, word)
         restored = helpers.mkwrite(protected)
         assert helpers.dirty(restored) == helpers.dirty(word) and helpers.young(restored) == helpers.young(word)
         assert helpers.write(restored) and not helpers.write(protected)

@@ -102,6 +102,11 @@ class Tlbi:
     TSB_TLB: Final = 19
     DEMAP_RANGE: Final = 20
     DEMAP_ALL: Final = 21
+    IPTE: Final = 22
+    IPTE_LOCAL: Final = 23
+    IPTE_RANGE: Final = 24
+    IPTE_RANGE_LOCAL: Final = 25
+    IDTE: Final = 26
     VALE1IS: Final = 30
     VAE1IS: Final = 31
     ASIDE1IS: Final = 32

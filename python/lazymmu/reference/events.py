@@ -118,6 +118,7 @@ _ALL_TLBI: Final = (
     Tlbi.INVTLB_ALL,
     Tlbi.TLBIE_PID,
     Tlbi.DEMAP_ALL,
+    Tlbi.IDTE,
 )
 
 

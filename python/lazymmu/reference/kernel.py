@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from lazymmu.reference import events as ev
 from lazymmu.reference import lazy
-from lazymmu.reference.backend.base import Backend
-from lazymmu.reference.codes import INIT_MM, Bug, Site, Store, level_bit
+from lazymmu.reference.backend.base import Backend, PteRange
+from lazymmu.reference.codes import INIT_MM, PTE, Bug, Site, Store, level_bit
 from lazymmu.reference.descriptor import Format
 from lazymmu.reference.errors import TaskDied
 from lazymmu.reference.events import Log
@@ -113,7 +113,7 @@ class Kernel(State):
 
     def read(self, entry: Entry) -> int:
         """``ptep_get`` and its like: memory's word. What waits in a queue is not seen, which `STALE_READ` tells."""
-        word = entry.word
+        word = self.backend.read(entry)
         queued = self.backend.queued(entry.addr)
         if queued is not None and queued != word:
             self._about_entry(ev.STALE_READ, entry, 0, word, queued)
@@ -256,6 +256,16 @@ class Kernel(State):
     def _walk_end(self, walk: Walk, mask: int) -> int:
         self.scheme.walk_end(self, walk, mask)
         return 0
+
+    def pte_begin_range(self, site: int, table: Table, start: int, end: int) -> None:
+        """The same, and it is known which entries the section is about (facts 4.5)."""
+        index = self.geometry.index(PTE, start)
+        count = (end - start & self.geometry.address_mask) // self.geometry.page_size
+        outer = self.backend.declare(PteRange(table, index, count))
+        try:
+            self.pte_begin(site)
+        finally:
+            self.backend.declare(outer)
 
     def pte_begin(self, site: int) -> None:
         """The scheme's place in front of a PTE loop."""

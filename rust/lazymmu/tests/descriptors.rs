@@ -141,7 +141,7 @@ fn protections_and_table_words_of_the_kernel_are_valid() {
             let g = lazymmu::geometry::by_name(geometry).unwrap();
             let place = Place::new(machine.format(), g, Level::Pte, None).unwrap();
             for (prot, bits) in machine.format().prots() {
-                let decoded = place.decode(bits).unwrap();
+                let decoded = place.decode(machine.format().page(g.page_size(), bits)).unwrap();
                 assert_ne!(
                     decoded.verdict,
                     Verdict::Invalid,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lazymmu.reference import lazy
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     from lazymmu.reference.set_memory import Request
     from lazymmu.reference.walk.areas import Areas
     from lazymmu.reference.walk.core import Walk
+
+
+@dataclass(frozen=True)
+class PteRange:
+    """The entries of a leaf table that a lazy section is about."""
+
+    table: Table
+    index: int
+    count: int
 
 
 class Backend(ABC):
@@ -90,6 +100,14 @@ class Backend(ABC):
     def set_entry(self, entry: Entry, word: int, code: int) -> None:
         """``set_pmd`` ... ``set_pgd``, ``pmd_clear`` ... ``pgd_clear``."""
         self.k.store(entry, word, code)
+
+    def read(self, entry: Entry) -> int:
+        """``ptep_get`` and its like."""
+        return entry.word
+
+    def declare(self, entries: PteRange | None) -> PteRange | None:  # noqa: ARG002
+        """What the task's next section is about, while it is entered; returns what was said before."""
+        return None
 
     def queued(self, addr: int) -> int | None:  # noqa: ARG002
         """The last value that waits in this CPU's queue for an entry."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lazymmu.reference.codes import PTE
-from lazymmu.reference.descriptor import Arm64Format, X86Format, arm64, powerpc, sparc64, x86
+from lazymmu.reference.descriptor import Arm64Format, X86Format, arm64, powerpc, s390, sparc64, x86
 from lazymmu.reference.descriptor.arm import ArmFormat
 from lazymmu.reference.descriptor.base import Format
 from lazymmu.reference.descriptor.loongarch import LoongarchFormat
 from lazymmu.reference.descriptor.powerpc import PowerPcFormat
 from lazymmu.reference.descriptor.riscv import RiscvFormat
+from lazymmu.reference.descriptor.s390 import S390Format
 from lazymmu.reference.descriptor.sparc64 import Sparc64Format
 from lazymmu.reference.errors import ConfigError
 
@@ -73,6 +74,10 @@ class Helpers:
     def mkhuge(self, word: int) -> int:
         """``pmd_mkhuge``, ``pud_mkhuge``."""
         return word | self.huge_bits
+
+    def wrprotect(self, format_: Format, word: int) -> int:
+        """``pte_wrprotect``, ``pmd_wrprotect``: mostly the same."""
+        return format_.wrprotect(word)
 
     def protnone(self, word: int) -> bool:  # noqa: ARG002
         """``pte_protnone``; always false where the architecture has no ``CONFIG_ARCH_HAS_PTE_PROTNONE``."""
@@ -202,6 +207,36 @@ class Sparc64Helpers(Helpers):
         return word | sparc64.WRITE | (sparc64.WRITABLE if word & sparc64.MODIFIED else 0)
 
 
+@dataclass(frozen=True)
+class S390Helpers(Helpers):
+    """``asm/pgtable.h``: what is not young is invalid, what is not both dirty and writable is protected."""
+
+    read_bit: int = s390.READ
+    invalid_bit: int = s390.INVALID
+
+    def mkyoung(self, word: int) -> int:  # noqa: D102
+        return (word | self.young_bit) & ~(self.invalid_bit if word & self.read_bit else 0)
+
+    def mkold(self, word: int) -> int:  # noqa: D102
+        return word & ~self.young_bit | self.invalid_bit
+
+    def mkdirty(self, word: int) -> int:  # noqa: D102
+        return (word | self.dirty_bits) & ~(s390.PROTECT if word & self.write_bit else 0)
+
+    def mkclean(self, word: int) -> int:  # noqa: D102
+        return word & ~self.dirty_bits | s390.PROTECT
+
+    def mkwrite(self, word: int) -> int:  # noqa: D102
+        return (word | self.write_bit) & ~(s390.PROTECT if word & self.dirty_bits else 0)
+
+    def wrprotect(self, format_: Format, word: int) -> int:  # noqa: ARG002, D102
+        return word & ~self.write_bit | s390.PROTECT
+
+    def protnone(self, word: int) -> bool:
+        """Not readable."""
+        return not word & self.read_bit
+
+
 def helpers_of(format_: Format, level: int = PTE) -> Helpers:
     """The helpers of a format for leaves of a level."""
     if isinstance(format_, X86Format):
@@ -218,6 +253,11 @@ def helpers_of(format_: Format, level: int = PTE) -> Helpers:
     if isinstance(format_, PowerPcFormat):
         huge = powerpc.LEAF if level > PTE else 0
         return PowerPcHelpers(powerpc.ACCESSED, powerpc.DIRTY, powerpc.WRITE, 1 << 10, huge)
+    if isinstance(format_, S390Format):
+        if level == PTE:
+            return S390Helpers(s390.YOUNG, s390.DIRTY, s390.WRITE, s390.SPECIAL)
+        large = s390.LARGE_YOUNG, s390.LARGE_DIRTY, s390.LARGE_WRITE, 0, s390.LARGE
+        return S390Helpers(*large, read_bit=s390.LARGE_READ, invalid_bit=s390.TABLE_INVALID)
     if isinstance(format_, Sparc64Format):
         huge = sparc64.HUGE if level > PTE else 0
         return Sparc64Helpers(sparc64.ACCESSED, sparc64.MODIFIED, sparc64.WRITE, 1 << 57, huge)

@@ -87,7 +87,7 @@ def _apply_to_pte_range(k: Kernel, walk: Walk, pmd: Entry, addr: int, end: int, 
     if table is None:
         return -ENOMEM
     mapped = map_and_lock(k, table) if user else 0
-    k.pte_begin(Site.APPLY_PTE)
+    k.pte_begin_range(Site.APPLY_PTE, table, addr, end)
     error = 0
     if fn is not None:
         for pte, _, _ in k.entries(table, addr, end):

@@ -99,7 +99,7 @@ def _vmap_pages_pte_range(k: Kernel, walk: Walk, pmd: Entry, addr: int, end: int
     table = alloc_track(k, walk, pmd)
     if table is None:
         return -ENOMEM
-    k.pte_begin(Site.VMAP_PAGES_PTE)
+    k.pte_begin_range(Site.VMAP_PAGES_PTE, table, addr, end)
     shift = k.geometry.shift(PTE)
     error = 0
     for pte, va, _ in k.entries(table, addr, end):

@@ -95,7 +95,7 @@ def _vmap_pte_range(k: Kernel, walk: Walk, pmd: Entry, addr: int, end: int, pa: 
     table = alloc_track(k, walk, pmd)
     if table is None:
         return -ENOMEM
-    k.pte_begin(Site.VMAP_PTE)
+    k.pte_begin_range(Site.VMAP_PTE, table, addr, end)
     va = addr
     while va != end:
         pte = table.at(va)

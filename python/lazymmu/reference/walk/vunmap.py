@@ -92,7 +92,7 @@ def _unmap_below(k: Kernel, walk: Walk, entry: Entry, addr: int, end: int) -> No
 def _vunmap_pte_range(k: Kernel, walk: Walk, pmd: Entry, addr: int, end: int) -> None:
     """``vunmap_pte_range``: a contiguous group goes as a whole, with a warning if the range covers a part (W9)."""
     table = k.descend(pmd)
-    k.pte_begin(Site.VUNMAP_PTE)
+    k.pte_begin_range(Site.VUNMAP_PTE, table, addr, end)
     page = k.geometry.page_size
     va = addr
     while va != end:

@@ -12,7 +12,7 @@ use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::kernel::{Barrier, Entry, Kernel, Watch};
 use crate::machine::{INIT_MM, Mm, MmId, TaskId};
-use crate::memory::{FrameError, Table, Zone};
+use crate::memory::{FrameError, Table, TableId, Zone};
 use crate::modmask::ModMask;
 use crate::scheme::{Options, Walk};
 use crate::stop::{Run, Step};
@@ -28,6 +28,17 @@ pub trait Naming {
     fn frame(&self, pa: u64) -> u64;
     /// A table word with the name of the table that it points to.
     fn word(&self, word: u64) -> [u64; 2];
+}
+
+/// The leaf entries that a lazy section is about: all of one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PteRange {
+    pub table: TableId,
+    pub pa: u64,
+    pub mm: MmId,
+    pub start: u64,
+    pub index: usize,
+    pub count: usize,
 }
 
 /// One architecture's half of the kernel.
@@ -166,6 +177,12 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     }
     fn lazy_enter<W: Watch>(_k: &mut Kernel<Self, W>) -> Step {
         Ok(())
+    }
+    /// Whether lazy sections are told which entries they are about.
+    const TAKES_RANGES: bool = false;
+    /// The entries that the running task's next lazy section is about, while it is entered; returns what was said before.
+    fn declare_range<W: Watch>(_k: &mut Kernel<Self, W>, _range: Option<PteRange>) -> Option<PteRange> {
+        None
     }
     fn lazy_leave<W: Watch>(_k: &mut Kernel<Self, W>) -> Step {
         Ok(())

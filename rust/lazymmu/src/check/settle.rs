@@ -78,7 +78,7 @@ impl Track {
     fn noted(&self, turning: &Turning, event: &Event) -> bool {
         let Some(level) = Level::from_number(event.level) else { return true };
         let bit = ModMask::of(level);
-        let gone = self.laws.format.valid(event.old);
+        let gone = self.laws.format.walkable(level, event.old);
         let queued_sync = event.aux == Store::Sync as u32 && event.kind == Kind::QUEUE as u8;
         let of_event = |w: &&OpenWalk| w.task == event.task && w.context == event.context;
         self.walks.iter().filter(of_event).all(|walk| {

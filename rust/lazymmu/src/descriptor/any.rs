@@ -24,6 +24,8 @@ pub trait AnyFormat: fmt::Debug + Send + Sync {
     fn boxed(&self) -> Box<dyn AnyFormat>;
     fn layouts(&self, level: Level) -> Vec<Layout>;
     fn prots(&self) -> Vec<(&'static str, Prot)>;
+    /// `pfn_pte`.
+    fn page(&self, pa: u64, prot: Prot) -> u64;
 }
 
 impl<F: Format> AnyFormat for F {
@@ -85,6 +87,10 @@ impl<F: Format> AnyFormat for F {
 
     fn prots(&self) -> Vec<(&'static str, Prot)> {
         Format::prots(self)
+    }
+
+    fn page(&self, pa: u64, prot: Prot) -> u64 {
+        Format::pte(self, pa, prot)
     }
 }
 

@@ -87,7 +87,8 @@ impl Codec {
     pub fn new(place: Place) -> Result<Codec, DescriptorError> {
         let columns = columns(&place.layouts);
         let lanes = columns.iter().map(|c| c.offset + c.bytes).max().unwrap_or(FIRST).max(FIRST).div_ceil(8);
-        let raw = place.layouts.iter().find(|l| l.kind == Kind::Leaf).or_else(|| place.layouts.first()).cloned();
+        let first = |kind| place.layouts.iter().find(|l| l.kind == kind);
+        let raw = first(Kind::Leaf).or_else(|| first(Kind::Table)).cloned();
         let plans: Vec<Plan> = place
             .layouts
             .iter()

@@ -183,7 +183,7 @@ pub trait Format: Copy + fmt::Debug + Send + Sync + 'static {
         self.empty(level)
     }
 
-    /// The bits that `pXd_none` looks at. A loop asks once, and of PTEs only: an empty PTE has none.
+    /// The bits that `pXd_none` compares with an empty entry. A loop asks once.
     fn none_bits(&self, level: Level) -> u64;
     /// `pXd_none`.
     #[inline]

@@ -93,6 +93,11 @@ codes! {
         TsbTlb = 19 "tsb-and-tlb",
         DemapRange = 20 "demap-range",
         DemapAll = 21 "demap-all",
+        Ipte = 22 "ipte",
+        IpteLocal = 23 "ipte-local",
+        IpteRange = 24 "ipte-range",
+        IpteRangeLocal = 25 "ipte-range-local",
+        Idte = 26 "idte",
     }
 }
 
@@ -112,6 +117,7 @@ impl Tlbi {
                 | Tlbi::TlbiePid
                 | Tlbi::DemapAll
                 | Tlbi::Aside1is
+                | Tlbi::Idte
         )
     }
 }

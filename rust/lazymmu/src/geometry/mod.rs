@@ -290,7 +290,7 @@ impl Geometry {
     #[inline]
     #[must_use]
     pub const fn accepts(&self, va: u64) -> bool {
-        if self.long_bits == 64 && self.layout.kernel_start >> self.va_bits == 0 {
+        if self.long_bits == 64 && self.va_bits < 64 && self.layout.kernel_start >> self.va_bits == 0 {
             return va >> self.va_bits == 0;
         }
         self.canonical(va) == va || self.is_kernel(va) || va < self.layout.task_size

@@ -1,10 +1,12 @@
 //! The lazy MMU API of generic code: plain enter and leave, and the counted form of v7.0 (`include/linux/pgtable.h`).
 
 use super::{Hook, Kernel, Watch};
-use crate::backend::Backend;
+use crate::backend::{Backend, PteRange};
 use crate::event::codes::{Site, Warning};
 use crate::event::{Event, Kind};
-use crate::machine::{LazyMmuState, TaskId};
+use crate::geometry::Level;
+use crate::machine::{LazyMmuState, MmId, TaskId};
+use crate::memory::Table;
 use crate::modmask::ModMask;
 use crate::scheme::{Hooks, LazyApi, Options, Walk};
 use crate::stop::Step;
@@ -219,6 +221,21 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             return self.call_site(Hook::PteBegin, site);
         }
         self.scheme.pte_begin(self, site)
+    }
+
+    /// The same where it is known which entries of which address space the section is about
+    /// (`lazy_mmu_mode_enable_for_pte_range`, list, 2026).
+    #[inline]
+    pub(crate) fn pte_begin_range(&mut self, site: Site, table: &Table, mm: MmId, start: u64, end: u64) -> Step {
+        if !B::TAKES_RANGES {
+            return self.pte_begin(site);
+        }
+        let index = self.geometry().index(Level::Pte, start);
+        let count = (end.wrapping_sub(start) / self.geometry().page_size()) as usize;
+        let outer = B::declare_range(self, Some(PteRange { table: table.id, pa: table.pa, mm, start, index, count }));
+        let done = self.pte_begin(site);
+        B::declare_range(self, outer);
+        done
     }
 
     #[inline]

@@ -116,7 +116,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let Some((table, slot)) = self.apply_table(pmd, app, mask)? else {
             return Ok(errno::ENOMEM);
         };
-        self.pte_begin(Site::ApplyToPteRange)?;
+        self.pte_begin_range(Site::ApplyToPteRange, &table, app.mm, pmd.va, end)?;
         let mut ret = 0;
         if let Some(callback) = app.callback {
             ret = self.call_back_over(&table, pmd.va, end, callback, app)?;

@@ -165,7 +165,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     ) -> Run<i64> {
         let page = self.geometry().page_size();
         let (create, mm, table) = (app.create, app.mm, table.view());
-        let bits = self.format().none_bits(Level::Pte);
+        let (bits, empty) = (self.format().none_bits(Level::Pte), self.format().empty(Level::Pte));
         // Calls up to the one that fails; where none does, this wraps and does not come back to 0.
         let planned = callback.fail_at.wrapping_sub(app.calls);
         let first = self.geometry().index(Level::Pte, start);
@@ -190,7 +190,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         }
         let (mut left, mut ret) = (planned, 0);
         for entry in Entry::run(table, first, count, start, page, mm) {
-            if create || self.read(entry)? & bits != 0 {
+            if create || (self.read(entry)? ^ empty) & bits != 0 {
                 left = left.wrapping_sub(1);
                 ret = call(self, entry, None)?;
                 if left == 0 && ret == 0 {

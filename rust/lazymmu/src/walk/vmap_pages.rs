@@ -116,7 +116,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let Some(table) = self.alloc_track(pmd, mask)? else {
             return Ok(errno::ENOMEM);
         };
-        self.pte_begin(Site::VmapPagesPteRange)?;
+        self.pte_begin_range(Site::VmapPagesPteRange, &table, INIT_MM, pmd.va, end)?;
         let format = self.format();
         let mut left = *supply;
         let mut ret = 0;

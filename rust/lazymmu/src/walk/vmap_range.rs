@@ -142,7 +142,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let Some(table) = self.alloc_track(pmd, mask)? else {
             return Ok(errno::ENOMEM);
         };
-        self.pte_begin(Site::VmapPteRange)?;
+        self.pte_begin_range(Site::VmapPteRange, &table, INIT_MM, addr, end)?;
         let group = B::vmap_group(self, physical.max_shift);
         while addr != end {
             let pa = physical.at(addr);

@@ -92,7 +92,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     #[inline(never)]
     fn vunmap_pte_range(&mut self, pmd: Entry<'_>, end: u64, mask: &mut ModMask) -> Step {
         let table = self.open_below(pmd)?;
-        self.pte_begin(Site::VunmapPteRange)?;
+        self.pte_begin_range(Site::VunmapPteRange, &table, INIT_MM, pmd.va, end)?;
         let (format, page) = (self.format(), self.geometry().page_size());
         let mut addr = pmd.va;
         let mut index = self.geometry().index(Level::Pte, addr);
