@@ -29,6 +29,15 @@ def _unknown(name: str) -> DescriptorError:
             what = "levels" if levels else "va_bits"
             limit = f"{numbers[-1]}; there are {', '.join(map(str, numbers))}"
             return DescriptorError(f"{text}: {what} = {number}, limit: {limit}", what, number, limit)
+    match = re.match(r"(.+-)(\d+)k(?![^-])", name)
+    if match:
+        pages = {
+            int(other[1]) for other in (re.match(rf"{match[1]}(\d+)k(?![^-])", known_) for known_ in known) if other
+        }
+        number = int(match[2])
+        if pages and number not in pages:
+            limit = f"{max(pages)} KiB; there are {', '.join(map(str, sorted(pages)))}"
+            return DescriptorError(f"{text}: page size = {number} KiB, limit: {limit}", "page size", number, limit)
     limit = ", ".join(known)
     return DescriptorError(f"{text}: geometry = {name}, limit: one of {limit}", "geometry", None, limit)
 
