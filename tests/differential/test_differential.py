@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from .compare import Disagreement, compare
-from .generate import MACHINES, Seeded, case
+from .generate import MACHINES, SCHEMES, Seeded, case
 from .shrink import from_toml, shrink, to_toml
 
 T = TypeVar("T")
@@ -35,6 +36,20 @@ def test_sweep(machine: tuple[str, str, str]) -> None:
         number += 1
         assert number < EACH, "cases of less than one operation"
     assert ran >= EACH
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_cached_sections(scheme: str) -> None:
+    """s390's cache of lazy sections is an option of no scheme, and random cases seldom choose it."""
+    ran = number = 0
+    while ran < 400:
+        tried = case(Seeded(f"s390-cache/{scheme}/{number}"), PROGRAMS, LENGTH, ("s390", "s390-3level", scheme))
+        tried = replace(tried, options={**tried.options, "s390_pte_batch": "true"})
+        try:
+            ran += compare(tried)
+        except Disagreement as error:
+            pytest.fail(f"{error}\n{to_toml(shrink(tried))}")
+        number += 1
 
 
 class Drawn:
