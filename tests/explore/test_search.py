@@ -268,7 +268,7 @@ def test_programs_and_their_errors() -> None:
         lazymmu.explore(program, "arm64")
     with pytest.raises(lazymmu.RunError, match="without threads"):
         lazymmu.run({"ops": [], "concurrent": {"schedule": [{"at": 0}]}}, "arm64")
-    threads = [{"ops": [{"op": {"nop": {}}}]}]
+    threads: list[dict[str, object]] = [{"ops": [{"op": {"nop": {}}}]}]
     with pytest.raises(lazymmu.RunError, match="schedule entry 0"):
         lazymmu.run({"ops": [], "concurrent": {"threads": threads, "schedule": [{"at": 99}]}}, "arm64")
 

@@ -79,9 +79,17 @@ def access(k: Kernel, va: int, kind: int) -> Accessed:
         outcome = Outcome.PERMISSION
     else:
         outcome = Outcome.REPAIRED if repaired else Outcome.OK
-    reached = outcome in (Outcome.OK, Outcome.REPAIRED)
-    pa = found.pa if reached and found.pa is not None else 0
-    word = k.backend.used(mm, va, found.word, kind) if reached and found.level == PTE else found.word
+    word, pa = found.word, found.pa
+    if outcome in (Outcome.OK, Outcome.REPAIRED) and found.level == PTE:
+        word = k.backend.used(mm, va, word, kind)
+        # Another CPU may change the entry while it is used for the first time.
+        if not k.format.usable(PTE, word):
+            outcome = Outcome.NOT_PRESENT
+        elif not k.format.permits(word, kind, k.geometry.is_kernel(va)):
+            outcome = Outcome.PERMISSION
+        pa = k.format.leaf_address(PTE, word) | (va & (k.geometry.page_size - 1))
+    if pa is None or outcome not in (Outcome.OK, Outcome.REPAIRED):
+        pa = 0
     k.emit(ev.ACCESS, level=found.level, aux=kind | outcome << 8, va=va, addr=pa, old=word, mm=mm)
     return Accessed(outcome, pa)
 

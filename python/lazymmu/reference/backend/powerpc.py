@@ -186,8 +186,13 @@ class Hash(Book3s):
         table = k.mms[mm].root
         while table.level > PTE:
             table = k.descend(table.at(va))
-        k.store(table.at(va), word | needed | ACCESSED, Store.HASH)
-        return word | needed | ACCESSED
+        entry = table.at(va)
+        # A compare-and-exchange: what another CPU has changed meanwhile counts.
+        now = entry.word
+        if not self.format.usable(PTE, now):
+            return now
+        k.store(entry, now | needed | ACCESSED, Store.HASH)
+        return now | needed | ACCESSED
 
     # The batch ------------------------------------------------------------------------------------
 

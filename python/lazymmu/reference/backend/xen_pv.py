@@ -194,6 +194,9 @@ class XenPv(X86):
         if self.k.format.occupied(self.k.read(entry)):
             return False
         self.directly(Hypercall.TRAP)
+        # The exchange compares when it is emulated.
+        if self.k.format.occupied(entry.word):
+            return False
         self.k.store(entry, self.leaf_word(word), Store.TRY_SET)
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lazymmu.reference.backend.x86 import SINGLE_PAGE_FLUSH_CEILING
@@ -41,20 +42,21 @@ class XenUser(X86User):
     def wrprotect(self, first: Entry, count: int) -> None:
         """Trapped and emulated."""
         for entry in self.run(first, count):
-            word = self.k.read(entry)
-            self._emulate(entry, self.k.format.wrprotect(word), Store.PROTECT)
+            self.k.read(entry)
+            self._emulate(entry, self.k.format.wrprotect, Store.PROTECT)
 
     def test_and_clear_young(self, entry: Entry) -> bool:
         """Trapped and emulated."""
         word = self.k.read(entry)
         young = self.leaf.young(word)
         if young:
-            self._emulate(entry, self.leaf.mkold(word), Store.YOUNG)
+            self._emulate(entry, self.leaf.mkold, Store.YOUNG)
         return young
 
-    def _emulate(self, entry: Entry, word: int, code: int) -> None:
+    def _emulate(self, entry: Entry, change: Callable[[int], int], code: int) -> None:
+        """The hypervisor reads and writes at once."""
         self.backend.directly(Hypercall.TRAP)
-        self.k.store(entry, word, code)
+        self.k.store(entry, change(entry.word), code)
 
     def unlinked(self, table: Table) -> None:
         """``xen_release_ptpage``: a leaf table is unpinned, and the page writable again."""

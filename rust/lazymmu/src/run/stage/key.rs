@@ -285,13 +285,16 @@ fn collect<B: Backend>(kernel: &Kernel<B, Full>, mm: MmId, out: &mut Vec<Leaf>) 
         let level = memory.level(id);
         for (index, word) in memory.words(id).iter().enumerate() {
             let word = word.load(std::sync::atomic::Ordering::Relaxed);
-            if word == 0 || !crate::descriptor::Format::valid(&format, word) {
+            if word == 0 || !crate::descriptor::Format::walkable(&format, level, word) {
                 continue;
             }
             let va = base.wrapping_add(index as u64 * geometry.size(level));
             let leaf = level == Level::Pte || crate::descriptor::Format::leaf(&format, level, word);
             let known = geometry.canonical(va);
-            let known = if B::root_for(kernel, mm, known) == Some(mm) { known } else { kernel_half(kernel, mm, va) };
+            // Where the half's top bits are no sign, an address is told by whose root translates it.
+            let signed = geometry.canonical(geometry.layout.kernel_start) == geometry.layout.kernel_start;
+            let here = signed && B::root_for(kernel, mm, known) == Some(mm);
+            let known = if here { known } else { kernel_half(kernel, mm, va) };
             if leaf {
                 let pa = Some(B::leaf_pa(kernel, level, word));
                 out.push(Leaf { mm: mm.0, va: known, level: level.number(), pa, word });
