@@ -79,6 +79,16 @@ def test_cut_in_a_line(recording: Path) -> None:
         ({"chg": 5}, ["chg"]),
         ({"ev": [["__vunmap_range_noflush"]]}, ["no probe event"]),
         ({"alloc": [1]}, ["alloc"]),
+        ({"ev": 3}, ["'ev'", "a list of calls", "got 3"]),
+        ({"ev": [4]}, ["'ev'", "a list of calls"]),
+        ({"ret": "0"}, ["'ret'", "a return value", "got '0'"]),
+        ({"fn_calls": [1]}, ["'fn_calls'", "a number"]),
+        ({"win": ["0x1000"]}, ["'win'", "two addresses"]),
+        ({"win": ["0x2000", "0x1000"]}, ["window", "0x2000"]),
+        ({"win": ["0x0", "0x10000000000000001"]}, ["window", "64-bit"]),
+        ({"cmd": "setmem 2 purple 4 8"}, ["setmem"]),
+        ({"cmd": "setdirect 8 1 sideways"}, ["setdirect", "'sideways'", "invalid, default"]),
+        ({"cmd": ""}, ["empty command"]),
     ],
 )
 def test_a_damaged_record(recording: Path, change: dict[str, Any], parts: list[str]) -> None:

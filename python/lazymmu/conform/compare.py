@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lazymmu.arrays import Records
-from lazymmu.conform import calls, hardware, lazy, reasons
+from lazymmu.conform import calls, hardware, lazy, reasons, records
 from lazymmu.conform.changes import BadRecord, Changes
 from lazymmu.conform.changes import recorded as recorded_changes
 from lazymmu.conform.commands import (
@@ -99,7 +99,7 @@ class _File:
 
     def __init__(self, kernel: Kernel, recording: Recording, path: Path) -> None:
         self.path = path
-        self.records = list(read_records(path))
+        self.records = records.read(path)
         # Each boot has its own frames; the file may say where they are.
         own = next((r for _, r in self.records if r.get("cmd") == "info" and "release" in r), {})
         self.kernel = replace(kernel, info={**kernel.info, **own})
@@ -463,13 +463,18 @@ class _File:
 
 def _window(record: Mapping[str, Any], command: Command) -> tuple[int, int] | None:
     """The addresses in which changes were recorded: as the record says, else as its command did."""
-    if "win" not in record:
-        return command.window
-    try:
-        start, end = (int(text, 0) for text in record["win"])
-    except (TypeError, ValueError):
-        raise BadRecord(f"win: expected two addresses, got {record['win']!r}") from None
-    return start, end
+    if "win" in record:
+        try:
+            start, end = (int(text, 0) for text in record["win"])
+        except (TypeError, ValueError):
+            raise BadRecord(f"'win': expected two addresses, got {record['win']!r}") from None
+    elif command.window is not None:
+        start, end = command.window
+    else:
+        return None
+    if not 0 <= start <= end <= 1 << 64:
+        raise BadRecord(f"the window {start:#x} to {end:#x} is none of 64-bit addresses")
+    return start, min(end, (1 << 64) - 1)
 
 
 def _main(ran: Ran, command: Command) -> Result:

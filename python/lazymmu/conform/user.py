@@ -15,11 +15,12 @@ from lazymmu.arrays import EVENT, RESULT, records
 from lazymmu.conform import user_hardware
 from lazymmu.conform.changes import BadRecord, Changes
 from lazymmu.conform.changes import recorded as recorded_changes
+from lazymmu.conform.records import read
 from lazymmu.conform.report import Difference, Found, Report
 from lazymmu.conform.user_steps import CHILD, PARENT, BadStep, Op, Seen, Steps
 from lazymmu.errors import ConfigError, ProgramError, RecordingError, RunError
 from lazymmu.machine import load_program
-from lazymmu.recording import Kernel, Recording, read_records
+from lazymmu.recording import Kernel, Recording
 from lazymmu.results import from_record
 
 Key = tuple[int, int]
@@ -122,7 +123,7 @@ class UserFile:
     def __init__(self, kernel: Kernel, recording: Recording, path: Path) -> None:
         self.kernel = kernel
         self.path = path
-        self.records = list(read_records(path))
+        self.records = read(path)
         self.result = Report(str(path))
         self.sequences = user_hardware.sequences(recording, path)
         self.here: dict[int, int] = {}
@@ -136,7 +137,7 @@ class UserFile:
         steps: Steps | None = None
         for line, record in self.records:
             if record.get("cmd") != "user" or "what" not in record:
-                if not isinstance(record.get("cmd"), str) or record["cmd"].split()[0] not in IGNORED:
+                if not str(record.get("cmd")).startswith(IGNORED):
                     raise RecordingError(self.path, f"line {line}", f"expected a user step, got {record.get('cmd')!r}")
                 continue
             try:

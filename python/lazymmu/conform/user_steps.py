@@ -90,7 +90,10 @@ class Seen:
 
     def protected(self) -> int | None:
         """Where the only call of ``change_protection`` began."""
-        starts = [int(call[3], 0) for call in self.calls if call[0] == "change_protection"]
+        try:
+            starts = [int(call[3], 0) for call in self.calls if call[0] == "change_protection"]
+        except (IndexError, TypeError, ValueError):
+            raise BadStep("a call of change_protection has no first address") from None
         return starts[0] if len(starts) == 1 else None
 
 
