@@ -89,6 +89,8 @@ def test_cut_in_a_line(recording: Path) -> None:
         ({"cmd": "setmem 2 purple 4 8"}, ["setmem"]),
         ({"cmd": "setdirect 8 1 sideways"}, ["setdirect", "'sideways'", "invalid, default"]),
         ({"cmd": ""}, ["empty command"]),
+        ({"cmd": "lin 8 99999999999999999999 ro"}, ["lin", "argument 2", "pages"]),
+        ({"cmd": "vmaps 0xffffb00000000000 0xffffffffffff 0 rw c 0 0"}, ["vmaps", "argument 2", "pages"]),
     ],
 )
 def test_a_damaged_record(recording: Path, change: dict[str, Any], parts: list[str]) -> None:
@@ -115,6 +117,18 @@ def test_info_without_a_key(recording: Path, key: str) -> None:
     message = refused("conform", recording)
     assert "info.json" in message
     assert key in message
+
+
+def test_records_of_two_kernels(recording: Path) -> None:
+    """Operations of one kernel with the metadata of another: refused, or different, and never a crash."""
+    for other in ("x86_64-6.12.117-4lvl", "arm64-7.3.4-64k48", "riscv64-6.12.117-sv48"):
+        text = lzma.decompress((SMALL / other / "ops.jsonl.xz").read_bytes()).decode().splitlines()
+        text = [line for line in text if json.loads(line)["cmd"] != "info"][:40]
+        done = lazymmu("conform", str(put(recording, "\n".join(text))))
+        assert done.returncode in (1, 2), other
+        assert "Traceback" not in done.stderr
+        if done.returncode == 2:
+            assert str(recording) in done.stderr
 
 
 def test_no_operations(recording: Path) -> None:

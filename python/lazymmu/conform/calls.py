@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,14 @@ def probed(on: Iterable[str]) -> frozenset[str]:
 
 class BadEvent(ValueError):
     """A probe event that cannot be read."""
+
+
+def paused(state: Mapping[str, Any]) -> int:
+    """The pause count that a call tells of its task."""
+    count = state.get("pause", 0)
+    if not isinstance(count, int) or not 0 <= count <= 255:
+        raise BadEvent(f"'pause' is {count!r}, expected 0 to 255")
+    return count
 
 
 def recorded(events: Iterable[Sequence[Any]], compared: Collection[str]) -> list[Call]:

@@ -30,6 +30,10 @@ class NotModelled(LazymmuError):
     """A command for which this backend of the model has no operation."""
 
 
+MOST = 1 << 24
+"""Pages that a command may be about: more than any driver had."""
+
+
 @dataclass(frozen=True)
 class Command:
     """A command: its name, its arguments, and the window in which changes were recorded (None: everywhere)."""
@@ -44,6 +48,13 @@ class Command:
             return int(self.arguments[index], 0)
         except (IndexError, ValueError):
             raise BadCommand(f"{self.name}: argument {index + 1} is no number") from None
+
+    def pages(self, index: int) -> int:
+        """An argument as a number of pages."""
+        count = self.number(index)
+        if not 0 <= count <= MOST:
+            raise BadCommand(f"{self.name}: argument {index + 1} is {count}, expected 0 to {MOST} pages")
+        return count
 
     def text(self, index: int) -> str:
         """An argument as it stands."""
@@ -216,7 +227,7 @@ def _vmpr(c: Command, s: Scene) -> list[Op]:
 
 
 def _vmaps(c: Command, s: Scene) -> list[Op]:
-    pages = s.pattern(c.text(4), c.number(5), c.number(6), c.number(1))
+    pages = s.pattern(c.text(4), c.number(5), c.number(6), c.pages(1))
     arguments = {"va": c.number(0), "pages": pages, "prot": s.prot(c.text(3)), "page_shift": c.number(2)}
     return [{"vmap_pages_range": arguments}]
 
@@ -225,9 +236,9 @@ def data_pages(c: Command, s: Scene) -> list[tuple[int, int]]:
     """Addresses and frames of a page array from the pool that a command maps."""
     match c.name:
         case "vmaps":
-            start, pages = c.number(0), s.pattern(c.text(4), c.number(5), c.number(6), c.number(1))
+            start, pages = c.number(0), s.pattern(c.text(4), c.number(5), c.number(6), c.pages(1))
         case "vmap" | "vmram":
-            start, pages = s.address(), s.pattern(c.text(2), c.number(3), c.number(4), c.number(1))
+            start, pages = s.address(), s.pattern(c.text(2), c.number(3), c.number(4), c.pages(1))
         case _:
             return []
     return [(start + n * s.page, pa) for n, pa in enumerate(pages["list"])]
@@ -277,6 +288,8 @@ def _free(c: Command, s: Scene) -> list[Op]:
 def _vmalloc(c: Command, s: Scene) -> list[Op]:
     slot, at, size = c.number(0), s.address(), c.number(1)
     count = -(-size // s.page)
+    if not 0 < count <= MOST:
+        raise BadCommand(f"{c.name}: {size:#x} is no size of an area")
     frames = s.frames(at, count)
     s.allocations.pages[slot], s.allocations.starts[slot] = frames, at
     # A large page may reach beyond the end.
@@ -300,12 +313,12 @@ def _vmalloc(c: Command, s: Scene) -> list[Op]:
 
 
 def _vmap(c: Command, s: Scene) -> list[Op]:
-    pages = s.pattern(c.text(2), c.number(3), c.number(4), c.number(1))
+    pages = s.pattern(c.text(2), c.number(3), c.number(4), c.pages(1))
     return [{"vmap": {"slot": c.number(0), "pages": pages, "at": s.address(), "prot": s.prot(c.text(5))}}]
 
 
 def _vmram(c: Command, s: Scene) -> list[Op]:
-    pages = s.pattern(c.text(2), c.number(3), c.number(4), c.number(1))
+    pages = s.pattern(c.text(2), c.number(3), c.number(4), c.pages(1))
     return [{"vm_map_ram": {"slot": c.number(0), "pages": pages, "at": s.address()}}]
 
 
@@ -364,7 +377,7 @@ def _setmem(c: Command, s: Scene) -> list[Op]:
     slot, masks = c.number(0), ARM64_MASKS.get(c.text(1))
     if masks is None or slot not in s.allocations.pages:
         raise BadCommand(f"setmem: expected the slot of an area and one of {', '.join(ARM64_MASKS)}")
-    first, count, frames = c.number(2), c.number(3), s.allocations.pages[slot]
+    first, count, frames = c.number(2), c.pages(3), s.allocations.pages[slot]
     if s.kernel.backend in SET_MEMORY:
         return _set_memory(s, s.allocations.starts[slot] + first * s.page, count, c.text(1))
     if s.kernel.backend in POWERPC:
@@ -389,11 +402,11 @@ def _valid_masks(s: Scene, *, valid: bool) -> tuple[int, int]:
 def _lin(c: Command, s: Scene) -> list[Op]:
     pool = s.linear(s.kernel.number("pool_pa") + c.number(0) * s.page)
     if s.kernel.backend in SET_MEMORY:
-        return _set_memory(s, pool, c.number(1), _one_of(c, 2, ("ro", "rw", "x", "nx")))
+        return _set_memory(s, pool, c.pages(1), _one_of(c, 2, ("ro", "rw", "x", "nx")))
     if s.kernel.backend != "arm64":
         raise NotModelled
     # Only set_memory_valid works on the linear map of arm64: whatever is asked for but invalidity is validity.
-    count, valid = c.number(1), c.text(2) != "i"
+    count, valid = c.pages(1), c.text(2) != "i"
     va = pool
     ops = _set_bits(s, va, count, _valid_masks(s, valid=valid))
     # 7.x has nothing to invalidate where entries only become valid.
@@ -412,7 +425,7 @@ def _linear_frames(c: Command, s: Scene) -> list[int]:
             return s.allocations.pages.get(c.number(0), [])
         case "lin" | "setdirect":
             pool = s.kernel.number("pool_pa") + c.number(0) * s.page
-            return list(range(pool, pool + c.number(1) * s.page, s.page))
+            return list(range(pool, pool + c.pages(1) * s.page, s.page))
         case _:
             return []
 
@@ -421,7 +434,7 @@ def _setdirect(c: Command, s: Scene) -> list[Op]:
     change = _one_of(c, 2, ("invalid", "default"))
     if s.kernel.backend in SET_MEMORY:
         pool = s.linear(s.kernel.number("pool_pa") + c.number(0) * s.page)
-        return _set_memory(s, pool, c.number(1), change)
+        return _set_memory(s, pool, c.pages(1), change)
     if s.kernel.backend != "arm64":
         raise NotModelled
     if not s.kernel.rodata_full:
@@ -431,7 +444,7 @@ def _setdirect(c: Command, s: Scene) -> list[Op]:
     if change == "default":
         set_, clear = set_ | WRITE, clear | READ_ONLY
     pool = s.kernel.number("pool_pa") + c.number(0) * s.page
-    pages = range(pool, pool + c.number(1) * s.page, s.page)
+    pages = range(pool, pool + c.pages(1) * s.page, s.page)
     return [op for pa in pages for op in _set_bits(s, s.linear(pa), 1, (set_, clear))]
 
 

@@ -146,6 +146,10 @@ class _File:
                     self._operation(line, record, command)
             except (BadCommand, BadRecord, calls.BadEvent, hardware.BadSequence) as error:
                 raise RecordingError(self.path, f"line {line}", str(error)) from None
+            except (ProgramError, RunError) as error:
+                raise RecordingError(
+                    self.path, f"line {line}", f"it does not follow from the records before: {error}"
+                ) from None
         self.result.adopted = self.session.adopted
         return self.result
 
@@ -223,7 +227,7 @@ class _File:
                     self.session.machine.map_frame(pa, scene.frame_at[va])
             if events and command.name != "lz":
                 state = events[0][-1] if isinstance(events[0][-1], dict) else {}
-                self.session.machine.set_lazy(0, 0, int(state.get("pause", 0)))
+                self.session.machine.set_lazy(0, 0, calls.paused(state))
 
     def _linear(self, va: int, pa: int) -> None:
         """An entry of the linear map that no record has shown is an ordinary one of the kernel."""

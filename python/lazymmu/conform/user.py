@@ -12,7 +12,7 @@ from typing import Any
 
 from lazymmu import _native
 from lazymmu.arrays import EVENT, RESULT, records
-from lazymmu.conform import user_hardware
+from lazymmu.conform import calls, user_hardware
 from lazymmu.conform.changes import BadRecord, Changes
 from lazymmu.conform.changes import recorded as recorded_changes
 from lazymmu.conform.records import read
@@ -148,8 +148,12 @@ class UserFile:
                     steps = Steps(model, window, model.root_level, model.sizes)
                 changes = recorded_changes(record.get("chg", []), model.sizes)
                 self._step(model, steps, record, changes)
-            except (BadRecord, BadStep, user_hardware.BadSequence) as error:
+            except (BadRecord, BadStep, calls.BadEvent, user_hardware.BadSequence) as error:
                 raise RecordingError(self.path, f"line {line}", str(error)) from None
+            except (ProgramError, RunError) as error:
+                raise RecordingError(
+                    self.path, f"line {line}", f"it does not follow from the records before: {error}"
+                ) from None
             except ConfigError as error:
                 raise RecordingError(self.path, f"line {line}", f"no model can be built for it: {error}") from error
         if model is not None and model.by_hardware:
@@ -183,10 +187,9 @@ class UserFile:
         cleared = [
             c.level for c in changes if c.level > 1 and not c.new and machine.classify(c.level, c.old) == "table"
         ]
-        calls = [call for call in record.get("ev", []) if isinstance(call, list) and call]
         # Frames as the process's kernel counts them.
         frame = machine.table_pa if self.kernel.xen else machine.word_address
-        return Seen(leaves, large, frame, calls, max(cleared, default=0), self._executable(model))
+        return Seen(leaves, large, frame, record.get("ev", []), max(cleared, default=0), self._executable(model))
 
     def _executable(self, model: Model) -> bool:
         """Whether the first page that the process got may be executed."""
@@ -203,7 +206,7 @@ class UserFile:
         self.result.ops += 1
         if self.kernel.xen and record.get("ev"):
             state = next((call[-1] for call in record["ev"] if isinstance(call[-1], dict)), {})
-            model.machine.set_lazy(0, 0, int(state.get("pause", 0)))
+            model.machine.set_lazy(0, 0, calls.paused(state))
         before = model.entries()
         model.events.clear()
         found: list[Found] = []
