@@ -414,6 +414,9 @@ class _Program:
             "size": self.source.choice((self.size(), 33 * self.page, 34 * self.page, 513 * self.page)),
         }
 
+    def _flush_cache_vmap(self) -> dict[str, Any]:
+        return {"va": self.va(), "size": self.size()}
+
     def _populate_kernel(self) -> dict[str, Any]:
         return {"va": self.va(), "sync": self.source.chance(50)}
 
@@ -590,6 +593,7 @@ _WEIGHTS = {
     "irq": 4,
     "new_mm": 1,
     "flush_tlb_kernel_range": 2,
+    "flush_cache_vmap": 1,
     "populate_kernel": 2,
     "populate_user": 2,
     "kmap_local": 2,

@@ -21,7 +21,7 @@ from lazymmu.reference.walk.apply import apply_to_page_range, highpte
 from lazymmu.reference.walk.areas import Areas
 from lazymmu.reference.walk.core import Walk
 from lazymmu.reference.walk.vmap_pages import Pages, vmap_pages_range, vmap_pages_range_noflush
-from lazymmu.reference.walk.vmap_range import vmap_page_range, vmap_range_noflush
+from lazymmu.reference.walk.vmap_range import flush_cache_vmap, vmap_page_range, vmap_range_noflush
 from lazymmu.reference.walk.vunmap import vunmap_range, vunmap_range_noflush
 from lazymmu.results import Result
 
@@ -45,6 +45,7 @@ _SHOWN: Final = (
     "access",
     "pte",
     "flush_tlb_kernel_range",
+    "flush_cache_vmap",
     "populate_kernel",
     "populate_user",
     "set_memory",
@@ -208,6 +209,10 @@ class Operations(UserOperations):
     def op_flush_tlb_kernel_range(self, args: Args) -> Work:  # noqa: D102
         start, end = self.resolver.range(args["va"], args["size"])
         return lambda: self.k.backend.flush_tlb_kernel_range(start, end)
+
+    def op_flush_cache_vmap(self, args: Args) -> Work:  # noqa: D102
+        start, end = self.resolver.range(args["va"], args["size"])
+        return lambda: flush_cache_vmap(self.k, start, end)
 
     def op_set_memory(self, args: Args) -> Work:  # noqa: D102
         k, page, linear = self.k, self.k.geometry.page_size, args["linear"]

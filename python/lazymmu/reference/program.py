@@ -293,6 +293,7 @@ OPERATIONS: Final[dict[str, dict[str, tuple[Reader, Any]]]] = {
     "irq": {"kind": (_choice(*INTERRUPTS), "hard"), "ops": (_operations, _REQUIRED)},
     "new_mm": {},
     "flush_tlb_kernel_range": {"va": _VA, "size": _SIZE},
+    "flush_cache_vmap": {"va": _VA, "size": _SIZE},
     "populate_kernel": {"va": _VA, "sync": _NO},
     "kmap_local": {"slot": _SLOT, "page": _PA},
     "kunmap_local": {"slot": _SLOT},

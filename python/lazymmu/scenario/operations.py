@@ -308,6 +308,10 @@ class Block:
         """Invalidates the TLBs for a range."""
 
     @_operation
+    def flush_cache_vmap(self, va: Address, size: Number, **extra: Unpack[Extra]) -> None:
+        """What whoever has set kernel entries by himself owes before they are used; a DSB, a mark or nothing."""
+
+    @_operation
     def populate_kernel(self, va: Address, sync: Flag | None = None, **extra: Unpack[Extra]) -> None:
         """Links the tables of one kernel address directly; ``sync`` as ``pgd_populate_kernel`` has it."""
 

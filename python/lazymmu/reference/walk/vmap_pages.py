@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lazymmu.reference import events as ev
 from lazymmu.reference.codes import EBUSY, EINVAL, ENOMEM, PGD, PMD, PTE, Bug, Site, Warn, level_bit
 from lazymmu.reference.memory import Entry
 from lazymmu.reference.walk.core import Walk, alloc_track, inner, run, slots
-from lazymmu.reference.walk.vmap_range import vmap_range_noflush
+from lazymmu.reference.walk.vmap_range import flush_cache_vmap, vmap_range_noflush
 
 if TYPE_CHECKING:
     from lazymmu.reference.kernel import Kernel
@@ -34,8 +33,7 @@ class Pages:
 def vmap_pages_range(k: Kernel, start: int, end: int, prot: int, pages: Pages, page_shift: int) -> Walk:
     """``vmap_pages_range``: the cache flush comes also after an error."""
     walk = vmap_pages_range_noflush(k, start, end, prot, pages, page_shift)
-    k.emit(ev.FLUSH_CACHE, aux=0, va=start, new=end)
-    k.backend.flush_cache_vmap(start, end)
+    flush_cache_vmap(k, start, end)
     return walk
 
 

@@ -21,9 +21,14 @@ def vmap_page_range(k: Kernel, start: int, end: int, pa: int, prot: int) -> Walk
         return inner(walk, vmap_range_noflush(k, start, end, pa, prot_nx, k.backend.ioremap_max_page_shift()))
 
     walk = run(k, Walk(Site.VMAP_PAGE_RANGE, start, end), work)
+    flush_cache_vmap(k, start, end)
+    return walk
+
+
+def flush_cache_vmap(k: Kernel, start: int, end: int) -> None:
+    """``flush_cache_vmap``, as every architecture has it."""
     k.emit(ev.FLUSH_CACHE, aux=0, va=start, new=end)
     k.backend.flush_cache_vmap(start, end)
-    return walk
 
 
 def vmap_range_noflush(k: Kernel, start: int, end: int, pa: int, prot: int, max_shift: int) -> Walk:

@@ -55,7 +55,7 @@ kinds! {
     STORE = 10, "of the entry", "first address it maps", "of the entry", "word before", "word after", "store code", "a store to a table word completed";
     QUEUE = 11, "of the entry", "first address it maps", "of the entry", "word in memory", "word queued", "store code", "a store went to the backend's queue";
     STALE_READ = 12, "of the entry", "first address it maps", "of the entry", "word read", "word queued", "", "software read a word whose new value is still queued";
-    ALLOC = 13, "of the table", "first address it maps", "of the table", "", "", "1: highmem", "a table page was allocated and zeroed";
+    ALLOC = 13, "of the table", "first address it maps", "of the table", "", "", "1: highmem; 2: in place of a large leaf", "a table page was allocated and zeroed";
     ALLOC_FAIL = 14, "of the table", "first address it maps", "", "", "", "1: injected", "a table page could not be allocated";
     FREE = 15, "of the table, 0: no table", "first address it mapped", "of the page", "", "", "data pages", "a table page, or the pages of a folio, were freed";
     DEFER = 16, "", "", "", "flags before", "flags after", "1: in interrupt context", "a barrier is left to the end of the section or scope";

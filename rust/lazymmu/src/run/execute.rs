@@ -263,6 +263,10 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
             let (start, end) = kernel_range(k, *va, *size, false)?;
             void(k.flush_tlb_kernel_range(start, end))
         }
+        Op::FlushCacheVmap { va, size } => {
+            let (start, end) = kernel_range(k, *va, *size, false)?;
+            void(k.flush_cache_vmap(start, end))
+        }
         Op::SetMemory { va, pages, change, linear } => set_memory(k, *va, *pages, *change, *linear),
         Op::PopulateKernel { va, sync } => {
             let (va, _) = kernel_range(k, *va, k.geometry().page_size(), false)?;
@@ -312,7 +316,8 @@ pub(super) fn range_of<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> (
         | Op::IoremapPageRange { va, size, .. }
         | Op::VunmapRange { va, size, .. }
         | Op::ApplyToPageRange { va, size, .. }
-        | Op::FlushTlbKernelRange { va, size } => (*va, *size),
+        | Op::FlushTlbKernelRange { va, size }
+        | Op::FlushCacheVmap { va, size } => (*va, *size),
         Op::VmapPagesRange { va, pages, .. } => (*va, pages.count.wrapping_mul(page)),
         Op::SetMemory { va, pages, .. } => (*va, pages.wrapping_mul(page)),
         Op::Access { va, .. } => (*va, 1),

@@ -256,6 +256,8 @@ ops! {
         change: MemoryChange,
         #[serde(default)] linear: Option<LinearMap>,
     }
+    /// What whoever has set kernel entries by himself owes before they are used.
+    38 FlushCacheVmap { va: Addr, size: u64, }
     /// A fault maps anonymous memory; without `write` the zero page.
     60 DoAnonymousPage {
         mm: u16,

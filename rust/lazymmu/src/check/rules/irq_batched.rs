@@ -1,5 +1,6 @@
 //! H15: what an interrupt writes is postponed to the end of the interrupted task's section.
 
+use crate::check::track::Pending;
 use crate::check::{Info, Report, Rule, Scene, Severity};
 use crate::event::{Event, Kind};
 
@@ -23,7 +24,11 @@ impl Rule for IrqBatched {
     }
 
     fn see(&mut self, event: &Event, scene: &Scene<'_>, report: &mut Report) {
-        let left = scene.track.pending().iter().find(|p| p.cpu == event.cpu && p.by_interrupt() && !p.dsb_done);
+        // Where setters complete nothing, the handler's own flush is missing, and nobody's section waits for anything.
+        let laws = &scene.track.laws;
+        let own = laws.dsb_completes || laws.fences;
+        let left = |p: &&Pending| p.cpu == event.cpu && p.by_interrupt() && !p.dsb_done && (p.queued || !own);
+        let left = scene.track.pending().iter().find(left);
         if let Some(p) = left {
             let at = Event { va: p.start, level: p.level, ..*event };
             report.add(&H15, Severity::Breaks, &at, scene, || {
@@ -52,6 +57,16 @@ mod tests {
             let (own, other) = (bench.page(0), bench.page(1));
             let program = inject(&[link(own), map(own, 1)], "STORE", &place, &[set(other)]);
             assert_eq!(bench.severities("H15", &program), found, "{scheme} {place}");
+        }
+    }
+
+    #[test]
+    fn a_setter_that_completes_nothing_leaves_nothing_to_others() {
+        for backend in ["arm", "riscv", "powerpc-radix"] {
+            let bench = on(backend, "v7.0");
+            let (own, other) = (bench.page(0), bench.page(1));
+            let program = inject(&[link(own), map(own, 1)], "STORE", &json!({ "irq": "hard" }), &[set(other)]);
+            assert_eq!(bench.severities("H15", &program), vec![], "{backend}");
         }
     }
 
