@@ -198,6 +198,18 @@ def table(found: dict[str, Any]) -> None:
     print(f"{'x86-32 v6.12':44} {by_mm:.1f} ns an mm + {constant / 1e3:.1f} us, r2 {linear:.5f}")
 
 
+def others(quick: bool) -> dict[str, list[str]]:
+    """What the benchmarks of litmus tests and of the search say, each with a peer of its own: lines."""
+    here = Path(__file__).parent
+    repeat = "2" if quick else "5"
+    commands = {"litmus": [here / "litmus.py", "--repeat", repeat], "search": [here / "explore" / "run.py", repeat]}
+    said = {}
+    for name, command in commands.items():
+        done = subprocess.run([sys.executable, *command], check=True, capture_output=True, text=True)
+        said[name] = done.stdout.splitlines()
+    return said
+
+
 def main() -> None:
     """Measures and prints."""
     quick = "--quick" in sys.argv[1:]
@@ -207,10 +219,13 @@ def main() -> None:
     found: dict[str, Any] = json.loads(ratios.stdout)
     found["from python"] = from_python(binaries / "program", 5 if quick else 30)
     found["against reference"] = against_reference(5 if quick else 20)
+    found["others"] = others(quick)
     if "--json" in sys.argv[1:]:
         print(json.dumps(found, indent=1))
     else:
         table(found)
+        for name, lines in found["others"].items():
+            print("", f"{name}:", *lines, sep="\n")
 
 
 if __name__ == "__main__":
