@@ -50,7 +50,7 @@ test-python: setup
 	$(BIN)/python -m pytest -q docs
 
 lint: setup ## rustfmt, clippy, ruff, mypy, stubtest
-	rustfmt --check $(shell find rust -name '*.rs')
+	@rustfmt --check $(shell find rust -name '*.rs')
 	cargo clippy --quiet --release --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check python tests docs benches
 	$(BIN)/ruff format --check python tests docs benches

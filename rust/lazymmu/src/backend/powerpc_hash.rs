@@ -12,8 +12,8 @@
 use std::hash::{Hash, Hasher};
 
 use super::{Backend, Info, Naming, Registration, new_root, powerpc};
-use crate::descriptor::{Format, Prot};
 use crate::descriptor::powerpc::{ACCESSED, DIRTY, PTE, PowerPc};
+use crate::descriptor::{Format, Prot};
 use crate::event::codes::{Access, FlushReason, Handler, Store, Tlbi};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};

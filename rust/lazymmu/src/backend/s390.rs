@@ -128,9 +128,8 @@ fn write_back<W: Watch>(k: &mut K<W>, reason: FlushReason) -> Step {
         let va = range.start.wrapping_add((index - range.index) as u64 * page);
         Entry::new(table.view(), index, va, range.mm)
     };
-    let alike = |a: &(usize, u64), b: &(usize, u64)| {
-        a.0 + 1 == b.0 && (entry(a.0).word() ^ entry(b.0).word()) & INVALID == 0
-    };
+    let alike =
+        |a: &(usize, u64), b: &(usize, u64)| a.0 + 1 == b.0 && (entry(a.0).word() ^ entry(b.0).word()) & INVALID == 0;
     let runs: Vec<_> = words.chunk_by(alike).map(|run| (run, entry(run[0].0).word() & INVALID == 0)).collect();
     let valid = runs.iter().filter(|(_, valid)| *valid).count() as u64;
     let event = Event::of(Kind::FLUSH).change(words.len() as u64, valid).aux(reason as u32);

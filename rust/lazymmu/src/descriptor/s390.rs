@@ -224,7 +224,9 @@ mod tests {
 
     #[test]
     fn nothing_is_an_invalid_entry_of_its_type() {
-        for (level, word) in [(Level::Pte, 0x400), (Level::Pmd, 0x20), (Level::Pud, 0x24), (Level::P4d, 0x28), (Level::Pgd, 0x2c)] {
+        for (level, word) in
+            [(Level::Pte, 0x400), (Level::Pmd, 0x20), (Level::Pud, 0x24), (Level::P4d, 0x28), (Level::Pgd, 0x2c)]
+        {
             assert_eq!(S390.empty(level), word);
             assert!(S390.none(level, word) && !S390.walkable(level, word) && !S390.bad(level, word));
         }

@@ -56,7 +56,10 @@ mod tests {
     #[test]
     fn shifts_and_layouts() {
         let g = &S390_5LEVEL;
-        assert_eq!([g.shift(Level::Pmd), g.shift(Level::Pud), g.shift(Level::P4d), g.shift(Level::Pgd)], [20, 31, 42, 53]);
+        assert_eq!(
+            [g.shift(Level::Pmd), g.shift(Level::Pud), g.shift(Level::P4d), g.shift(Level::Pgd)],
+            [20, 31, 42, 53]
+        );
         assert_eq!((g.table_bytes(Level::Pte), g.table_bytes(Level::Pmd)), (4096, 16384));
         assert!(g.accepts(u64::MAX) && !S390_3LEVEL.accepts(1 << 42));
         assert_eq!(S390_3LEVEL.layout.vmalloc_end, 0x3ff_8000_0000);

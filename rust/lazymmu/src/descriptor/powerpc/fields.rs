@@ -53,17 +53,17 @@ impl PowerPc {
             software("SOFT_DIRTY", 9, "SW3: written to since it was last asked"),
             software("SPECIAL", 10, "SW2: no struct page behind it"),
             software("DEVMAP", 11, "SW1: device memory with a struct page"),
-            Field { role: Role::Software, ..self.bit("SW0", "INVALID", 61, "not valid, and yet present: being changed") },
+            Field {
+                role: Role::Software,
+                ..self.bit("SW0", "INVALID", 61, "not valid, and yet present: being changed")
+            },
         ]);
         let low = self.shift(level);
         if self.radix {
             fields.push(Field::address(56, low));
             return fields;
         }
-        fields.extend([
-            Field::address(52, low),
-            software("BUSY", 6, "a hash fault is at work on it"),
-        ]);
+        fields.extend([Field::address(52, low), software("BUSY", 6, "a hash fault is at work on it")]);
         if self.page_shift == 12 {
             fields.extend([
                 Field::new("F_GIX", 55, 53, Role::Software, "slot in the group of hash entries"),
@@ -174,10 +174,11 @@ impl PowerPc {
                 "a link: 0; there are no pages of this size"
             };
             let field = if self.radix { "L" } else { "PTE" };
-            let stray = Layout::new("reserved", Kind::Invalid, PRESENT, PRESENT, "the wrong sort of entry for its level")
-                .fields(self.head())
-                .rest("unused", Role::Ignored, 64, "not read")
-                .rule(field, PRESENT, PRESENT, Verdict::Invalid, says);
+            let stray =
+                Layout::new("reserved", Kind::Invalid, PRESENT, PRESENT, "the wrong sort of entry for its level")
+                    .fields(self.head())
+                    .rest("unused", Role::Ignored, 64, "not read")
+                    .rule(field, PRESENT, PRESENT, Verdict::Invalid, says);
             all.push(stray);
         }
         all

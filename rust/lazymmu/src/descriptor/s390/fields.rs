@@ -10,7 +10,8 @@ use crate::geometry::Level;
 const VALIDITY: &[(u64, &str)] = &[(0, "valid"), (1, "invalid: an access is a translation exception")];
 const PROTECTION: &[(u64, &str)] = &[(0, "stores are allowed"), (1, "no stores")];
 const EXECUTION: &[(u64, &str)] = &[(0, "instructions may be fetched"), (1, "no execution")];
-const TYPES: &[(u64, &str)] = &[(0, "segment table"), (1, "region-third table"), (2, "region-second table"), (3, "region-first table")];
+const TYPES: &[(u64, &str)] =
+    &[(0, "segment table"), (1, "region-third table"), (2, "region-second table"), (3, "region-first table")];
 const COMMON: &[(u64, &str)] = &[(0, "may be private"), (1, "common: the same in all address spaces")];
 const WIDTHS: &[(u64, &str)] = &[(0, "a quarter"), (1, "half"), (2, "three quarters"), (3, "the whole")];
 
@@ -51,7 +52,13 @@ fn large_fields(level: Level) -> Vec<Field> {
         bit("IEP", 8, "instruction-execution protection").values(EXECUTION),
         bit("P", 9, "DAT protection").values(PROTECTION),
         bit("FC", 10, "format control: a frame, not a table"),
-        Field::new("ACC", 15, 12, Role::Control, "access-control bits, if AV is set; else Linux has software bits there"),
+        Field::new(
+            "ACC",
+            15,
+            12,
+            Role::Control,
+            "access-control bits, if AV is set; else Linux has software bits there",
+        ),
         bit("AV", 16, "the access-control bits and F count"),
         Field::address(63, low),
     ]
@@ -116,13 +123,25 @@ impl S390 {
             Layout::new("not-present", Kind::Invalid, ENTRY_INVALID, ENTRY_INVALID, unused)
                 .fields([types(), invalid()])
                 .rest("software", Role::Software, 64, "free for software")
-                .rule("I", ENTRY_INVALID, ENTRY_INVALID, Verdict::Acceptable, "hardware ignores the rest, and Linux gives it no meaning"),
+                .rule(
+                    "I",
+                    ENTRY_INVALID,
+                    ENTRY_INVALID,
+                    Verdict::Acceptable,
+                    "hardware ignores the rest, and Linux gives it no meaning",
+                ),
         );
         all.push(
-            Layout::new("reserved", Kind::Invalid, 0, 0, "of another type than its table: a translation-specification exception")
-                .fields([types(), invalid()])
-                .rest("unused", Role::Ignored, 64, "not read")
-                .rule("TT", 0, 0, Verdict::Invalid, "the type of the table that the entry is in"),
+            Layout::new(
+                "reserved",
+                Kind::Invalid,
+                0,
+                0,
+                "of another type than its table: a translation-specification exception",
+            )
+            .fields([types(), invalid()])
+            .rest("unused", Role::Ignored, 64, "not read")
+            .rule("TT", 0, 0, Verdict::Invalid, "the type of the table that the entry is in"),
         );
         all
     }
@@ -134,7 +153,8 @@ fn pages(empty: u64) -> Vec<Layout> {
         _ => Field { role: Role::Software, ..field },
     };
     let absent = |name, about| {
-        Layout::new(name, Kind::Invalid, INVALID | PRESENT, INVALID | PRESENT, about).fields(page_fields().into_iter().map(soft))
+        Layout::new(name, Kind::Invalid, INVALID | PRESENT, INVALID | PRESENT, about)
+            .fields(page_fields().into_iter().map(soft))
     };
     let (old, no_access) = (
         "not accessed since the state was cleared: present for software, the next access faults",

@@ -115,7 +115,13 @@ impl Sparc64 {
         let unused = Layout::new("not-present", Kind::Invalid, HUGE, HUGE, "a huge page that nobody finds")
             .fields([software("HUGE", 56, "a huge page"), software("PRESENT", 4, "present for software: no")])
             .rest("software", Role::Software, 64, "free for software")
-            .rule("PRESENT", PRESENT, 0, Verdict::Acceptable, "the handler faults on it, and Linux writes no such entry");
+            .rule(
+                "PRESENT",
+                PRESENT,
+                0,
+                Verdict::Acceptable,
+                "the handler faults on it, and Linux writes no such entry",
+            );
         vec![
             huge,
             none,
