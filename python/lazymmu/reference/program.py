@@ -293,7 +293,6 @@ OPERATIONS: Final[dict[str, dict[str, tuple[Reader, Any]]]] = {
     "irq": {"kind": (_choice(*INTERRUPTS), "hard"), "ops": (_operations, _REQUIRED)},
     "new_mm": {},
     "flush_tlb_kernel_range": {"va": _VA, "size": _SIZE},
-    "flush_cache_vmap": {"va": _VA, "size": _SIZE},
     "populate_kernel": {"va": _VA, "sync": _NO},
     "kmap_local": {"slot": _SLOT, "page": _PA},
     "kunmap_local": {"slot": _SLOT},
@@ -305,6 +304,7 @@ OPERATIONS: Final[dict[str, dict[str, tuple[Reader, Any]]]] = {
         "change": (_choice(*CHANGES), _REQUIRED),
         "linear": (_optional(_linear_map), None),
     },
+    "flush_cache_vmap": {"va": _VA, "size": _SIZE},
 }
 """Arguments of each operation; the position is the operation's code."""
 
