@@ -101,6 +101,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let idle = self.machine.cpu(from).idle;
         self.switch_to(idle)?;
         self.run_on(to);
+        self.machine.task_mut(task).cpu = to;
         self.emit(Event::of(Kind::MIGRATE).change(u64::from(from.0), u64::from(to.0)))?;
         self.switch_to(task)
     }
