@@ -29,7 +29,7 @@ _INSTRUCTIONS = (
     ("fence w,w", DMB),
     ("sfence.vma", TLBI),
 )
-_OTHERS = ("msr", "hint", "csrrw", "fence rw,w")
+OTHERS = ("msr", "hint", "csrrw", "fence rw,w")
 """Not of the hooks: step markers, roots, and the fence with which riscv releases a lock."""
 
 ELSEWHERE = ("__switch_to", "cpu_do_idle", "kernel_init_pages", "switch_mm_irqs_off", "flush_tlb_func")
@@ -43,7 +43,7 @@ class BadSequence(ValueError):
 def _token(item: Sequence[Any], entry_bytes: int) -> int | None:
     if item[0] == "W":
         return None if item[4] in ELSEWHERE else int(item[2], 0) + int(item[3]) * entry_bytes
-    if item[1] in ELSEWHERE or "%cr3" in item[0] or item[0].startswith(_OTHERS):
+    if item[1] in ELSEWHERE or "%cr3" in item[0] or item[0].startswith(OTHERS):
         return None
     if "%cr4" in item[0]:
         return CR4

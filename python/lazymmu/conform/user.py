@@ -27,7 +27,13 @@ Key = tuple[int, int]
 """Level and first address of an entry."""
 
 IGNORED = ("probes", "info", "lzreset")
-ACCESSED, DIRTY = 0x20, 0x40
+HARDWARE_BITS = {
+    "x86-64": (0x20, 0x40),
+    "x86-32": (0x20, 0x40),
+    "xen-pv": (0x20, 0x40),
+    "riscv": (0x40, 0x80),
+}
+"""Accessed and dirty bit where the CPUs that were recorded set them."""
 
 
 class Model:
@@ -86,11 +92,12 @@ class Model:
         return bool(self._attributes(va).get("write"))
 
     def set_by_hardware(self, va: int, *, write: bool) -> bool:
-        """x86 CPUs set the bits themselves; the arm64 ones that were recorded do not."""
-        if self.kernel.backend == "arm64" or (write and not self.writable(va)):
+        """CPUs of x86 and riscv set the bits themselves; those of arm64 that were recorded do not."""
+        bits = HARDWARE_BITS.get(self.kernel.backend)
+        if bits is None or (write and not self.writable(va)):
             return False
         at, word = next((at, word) for level, at, word in self._path(va) if level == 1)
-        new = word | ACCESSED | (DIRTY if write else 0)
+        new = word | bits[0] | (bits[1] if write else 0)
         if new != word:
             self.by_hardware += 1
             self.machine.poke(at, new)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lazymmu.conform import reasons
+from lazymmu.conform.hardware import OTHERS
 from lazymmu.conform.report import Found, first_difference
 from lazymmu.errors import RecordingError
 from lazymmu.recording import Recording, read_records
@@ -39,7 +40,7 @@ NOT_COMPARED = ("fork", "parent writes")
 """In these steps the child runs, too, and the recording cannot tell whose barriers are whose."""
 
 
-FLUSHES = ("flush all", "invlpg", "dsb ishst", "tlbi vale1is", "tlbi aside1is", "dsb ish")
+FLUSHES = ("flush all", "invlpg", "sfence.vma", "dsb ishst", "tlbi vale1is", "tlbi aside1is", "dsb ish")
 """What the flush of a gather consists of."""
 
 
@@ -80,10 +81,12 @@ def _one(item: Sequence[Any], n: int) -> Iterator[Token]:
             yield "store", int(item[1]), int(item[2], 0), int(item[3]) + n
         return
     text, function = item
-    if function in ELSEWHERE or text.startswith(("hint", "msr")):
+    if function in ELSEWHERE or text.startswith(OTHERS):
         return
-    if "%cr3" in text:
+    if "%cr3" in text or text == "sfence.vma" or text.startswith("sfence.vma zero"):
         yield ("flush all",)
+    elif text.startswith(("sfence.vma", "fence w,w")):
+        yield (text.split()[0],)
     elif text.startswith(("tlbi", "invlpg", "dsb", "dmb", "isb")):
         yield (text.split(",")[0].split("(")[0].strip(),)
     else:
@@ -96,6 +99,8 @@ _DSB = {1: "dsb ishst", 2: "dsb ish", 3: "dsb nshst", 4: "dsb nsh"}
 def _modelled(file: UserFile, model: Model) -> Iterator[Token]:
     kinds, texts = names.kinds(), names.codes("tlbi")
     arm64 = file.kernel.backend == "arm64"
+    # Of fences between stores, only those of the table allocators were recorded.
+    publish = {"arm64": ("dmb ishst",), "riscv": ("fence",)}.get(file.kernel.backend)
     mine = dict(file.tables)
     for events in model.events:
         before = ""
@@ -111,10 +116,10 @@ def _modelled(file: UserFile, model: Model) -> Iterator[Token]:
                     yield "store", level, linked, (va & span - 1) // model.sizes[level]
             elif kind == "TLBI" and event["mm"] == 1:
                 text = texts[int(event["aux"])]
-                whole = text == "non-global"
+                whole = text in ("non-global", "sfence.vma-all")
                 yield from [("flush all",) if whole else (f"tlbi {text}" if arm64 else text,)] * int(event["old"])
-            elif arm64 and kind == "WMB" and last == "ALLOC":
-                yield ("dmb ishst",)
+            elif publish is not None and kind == "WMB" and last == "ALLOC":
+                yield publish
             elif arm64 and kind == "BAR":
                 yield from [("dsb ishst",), ("isb",)]
             elif kind == "DSB":

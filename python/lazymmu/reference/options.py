@@ -43,6 +43,7 @@ class Options:
     x86_global: bool = True
     riscv_svpbmt: bool = True
     riscv_napot_vmap: bool = False
+    riscv_svvptc: bool = False
     highpte: bool = True
     kmap_flush: bool = True
     xen_lazy: str = "nested"

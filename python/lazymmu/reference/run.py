@@ -24,7 +24,7 @@ from lazymmu.reference.overrides import Overrides
 from lazymmu.reference.program import CODES, Injection, Operation, Program, Step, TaskSetup, parse
 from lazymmu.reference.scheme import Scheme, scheme_named
 from lazymmu.reference.user.folios import Folios
-from lazymmu.reference.user.leaf import leaf_of
+from lazymmu.reference.user.leaves import leaf_of
 from lazymmu.reference.user.process import Process
 from lazymmu.reference.walk.core import Walk
 from lazymmu.results import Result, Run

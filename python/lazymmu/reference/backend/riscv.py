@@ -14,7 +14,7 @@ from lazymmu.reference.backend.riscv_pageattr import PageAttr
 from lazymmu.reference.codes import INIT_MM, PMD, PTE, PUD, Handler, Store, Tlbi
 from lazymmu.reference.descriptor.riscv import RiscvFormat
 from lazymmu.reference.geometry import Geometry
-from lazymmu.reference.machine import Mm
+from lazymmu.reference.machine import Mm, Task
 from lazymmu.reference.memory import Entry
 from lazymmu.reference.options import Options
 
@@ -51,6 +51,8 @@ class Riscv(Backend):
         self.sets_memory = True
         self.new_map: set[int] = set()
         """``new_vmalloc``: CPUs that have yet to fence for a new mapping."""
+        self.footmarks: set[tuple[int, int]] = set()
+        """Address spaces and CPUs that ran them once."""
 
     # Fences and faults ----------------------------------------------------------------------------
 
@@ -99,6 +101,17 @@ class Riscv(Backend):
             return
         if k.format.present(PTE, k.descend(reference).at(va).word):
             k.emit(ev.TLBI, aux=Tlbi.SFENCE, old=1)
+
+    # Address spaces -------------------------------------------------------------------------------
+
+    def switch_out(self, prev: Task) -> None:  # noqa: ARG002
+        """With ASIDs a CPU keeps what its TLB holds of an address space that it leaves."""
+        self.footmarks.add((self.k.here().loaded, self.k.cpu))
+
+    def cpumask(self, mm: int) -> set[int]:
+        """``mm_cpumask``."""
+        running = {cpu.id for cpu in self.k.cpus if cpu.loaded == mm}
+        return running | {cpu for left, cpu in self.footmarks if left == mm}
 
     # Huge leaves: with 64 bits (facts 1.7) --------------------------------------------------------
 

@@ -50,6 +50,8 @@ class RiscvFormat(Format):
             "PAGE_IOREMAP_WC": KERNEL | nc,
             "PAGE_SHARED": _USER | R | W,
             "PAGE_READONLY": _USER | R,
+            "PAGE_SHARED_EXEC": _USER | RWX,
+            "PAGE_READONLY_EXEC": _USER | R | X,
             "PAGE_EXECONLY": _USER | X,
             "PAGE_NONE": PROT_NONE | R,
         }

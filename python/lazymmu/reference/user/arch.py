@@ -97,6 +97,12 @@ class UserArch:
             self.k.set_pte(entry, word, Store.FLAGS)
         return changed
 
+    def update_mmu_cache(self, mm: int, va: int, pages: int) -> None:
+        """``update_mmu_cache_range``, ``update_mmu_tlb_range``: a fault filled entries, or found them filled."""
+
+    def fix_spurious_fault(self, mm: int, va: int) -> None:
+        """``flush_tlb_fix_spurious_fault``."""
+
     def pmdp_invalidate(self, entry: Entry, *, ad: bool) -> int:  # noqa: ARG002
         """``pmdp_invalidate``, ``pmdp_invalidate_ad``: the word before."""
         old = self.k.read(entry)

@@ -50,6 +50,7 @@ class Faults:
                 if new.write:
                     word = leaf.mkwrite(leaf.mkdirty(word))
                 process.arch.set_ptes(table.at(va), word, new.pages)
+            process.arch.update_mmu_cache(mm, va, new.pages)
         return 0
 
     def _mapped(self, new: NewPage, size: int) -> None:
@@ -83,7 +84,10 @@ class Faults:
             if folio is not None:
                 folio.exclusive = folio.anon
             word = leaf.mkwrite(leaf.mkdirty(leaf.mkyoung(word)))
-            return process.arch.set_access_flags(pte, word, write=True)
+            changed = process.arch.set_access_flags(pte, word, write=True)
+            if changed:
+                process.arch.update_mmu_cache(mm, va, 1)
+            return changed
 
         return bool(self._locked(mm, va, work))
 
@@ -103,6 +107,7 @@ class Faults:
                 process.arch.flush_range(mm, va, va + page, PTE)
             process.folios.allocate(pa, page, anon=True).refs = 1
             process.arch.set_ptes(pte, new, 1)
+            process.arch.update_mmu_cache(mm, va, 1)
             return -1 if folio is None else folio.start
 
         start = self._locked(mm, va, work)
@@ -112,13 +117,18 @@ class Faults:
 
     def flags(self, mm: int, va: int, *, write: bool) -> bool:
         """The end of ``handle_pte_fault``."""
-        leaf = self.process.leaf
+        leaf, arch = self.process.leaf, self.process.arch
 
         def work(pte: Entry, word: int) -> bool:
             if leaf.protnone(word) or (write and not leaf.write(word)):
                 return False
             word = leaf.mkyoung(leaf.mkdirty(word) if write else word)
-            return self.process.arch.set_access_flags(pte, word, write=write)
+            changed = arch.set_access_flags(pte, word, write=write)
+            if changed:
+                arch.update_mmu_cache(mm, va, 1)
+            elif write:
+                arch.fix_spurious_fault(mm, va)
+            return changed
 
         return bool(self._locked(mm, va, work))
 

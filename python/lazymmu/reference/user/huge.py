@@ -36,7 +36,7 @@ class Huge:
     def map(self, mm: int, va: int, pa: int, prot: int, *, write: bool) -> int:
         """``do_huge_pmd_anonymous_page``."""
         process, leaf = self.process, self.process.leaf
-        va &= ~(self.size - 1)
+        address, va = va, va & ~(self.size - 1)
         table = process.table(mm, va, PMD)
         reserve = None if table is None else self._reserve(mm, va)
         if table is None or reserve is None:
@@ -49,6 +49,7 @@ class Huge:
                 process.folios.allocate(pa, self.size, anon=True).refs = 1
                 process.folios.deposit(table.pa, reserve)
                 process.arch.set_pmd(pmd, leaf.mkwrite(word) if write else word)
+                process.arch.update_mmu_cache(mm, address, 1)
         if taken:
             process.free_table(reserve)
         return 0

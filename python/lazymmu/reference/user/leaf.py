@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 from lazymmu.reference.codes import PTE
-from lazymmu.reference.descriptor import Arm64Format, Format, X86Format, x86
+from lazymmu.reference.descriptor import Arm64Format, X86Format, x86
 from lazymmu.reference.descriptor import arm64 as arm
 
 
@@ -246,10 +246,3 @@ class Arm64Leaf(Leaf):
 
     def noncont(self, word: int) -> int:  # noqa: D102
         return word & ~arm.CONT
-
-
-def leaf_of(table_format: Format) -> Leaf | None:
-    """The helpers of a format; None where user mappings are not modelled."""
-    if isinstance(table_format, X86Format):
-        return X86Leaf(table_format)
-    return Arm64Leaf(table_format) if isinstance(table_format, Arm64Format) else None

@@ -288,6 +288,15 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, write: bool) -> Run<bool> {
         user::set_access_flags(k, entry, word, write)
     }
+    /// `update_mmu_cache_range`: entries have just been filled by a fault, or found filled by somebody else
+    /// (`update_mmu_tlb_range`).
+    fn update_mmu_cache<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64, _pages: u64) -> Step {
+        Ok(())
+    }
+    /// `flush_tlb_fix_spurious_fault`: a write fault found nothing to change.
+    fn flush_tlb_fix_spurious_fault<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64) -> Step {
+        Ok(())
+    }
     /// `ptep_clear_flush_young`.
     fn clear_flush_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
         Self::test_and_clear_young(k, entry)

@@ -4,12 +4,12 @@
 //! `arch/riscv/{mm/{pgtable,tlbflush,fault,init},include/asm/{pgtable,cacheflush},kernel/entry}.*` of 6.12. Root entries of
 //! the vmalloc space exist from boot and are copied into every process's root; with 32 bits a fault copies what is missing.
 //!
-//! Not modelled: user faults, and with them what Svvptc saves (`update_mmu_cache`); the SBI's way of fencing other CPUs
-//! (they are interrupted here); cache maintenance of executable pages; T-Head's and SiFive's errata; ASIDs.
+//! Not modelled: the SBI's way of fencing other CPUs (they are interrupted here); cache maintenance of executable pages;
+//! T-Head's and SiFive's errata; how ASIDs are handed out and run out (every address space has one here).
 
 use std::hash::Hasher;
 
-use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, riscv_pageattr};
+use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, riscv_pageattr, riscv_user};
 use crate::check::Laws;
 use crate::descriptor::riscv::Riscv;
 use crate::descriptor::{Format, Prot};
@@ -17,15 +17,15 @@ use crate::event::codes::{Handler, Store, Tlbi};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::kernel::{Entry, Kernel, Watch};
-use crate::machine::{INIT_MM, MmId};
+use crate::machine::{INIT_MM, MmId, TaskId};
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
-use crate::walk::SetMemory;
+use crate::walk::{SetMemory, Stale};
 
 pub static REGISTRATION: Registration = Registration::of::<RiscvBackend>();
 
 /// `tlb_flush_all_threshold`.
-const FLUSH_ALL_THRESHOLD: u64 = 64;
+pub(super) const FLUSH_ALL_THRESHOLD: u64 = 64;
 
 /// The riscv backend.
 #[derive(Clone, Debug)]
@@ -33,6 +33,17 @@ pub struct RiscvBackend {
     format: Riscv,
     /// `new_vmalloc` (`new_valid_map_cpus` in 7.x): a bit for each CPU that has yet to fence for a new mapping.
     new_map: u64,
+    /// `mm_cpumask`: by address space a bit for each CPU that ran it and went on to another one.
+    footmarks: Vec<u64>,
+}
+
+impl RiscvBackend {
+    /// `mm_cpumask`: with ASIDs every CPU that ever ran the address space may still have entries of it.
+    pub(super) fn footmarks_of<W: Watch>(&self, k: &Kernel<RiscvBackend, W>, mm: MmId) -> u64 {
+        let left = self.footmarks.get(usize::from(mm.0)).copied().unwrap_or(0);
+        let running = k.machine.cpus.iter().enumerate().filter(|(_, cpu)| cpu.active_mm == mm);
+        running.fold(left, |mask, (n, _)| mask | 1 << n)
+    }
 }
 
 fn is_64bit<W: Watch>(k: &Kernel<RiscvBackend, W>) -> bool {
@@ -71,7 +82,7 @@ impl Backend for RiscvBackend {
 
     fn new(geometry: &Geometry, options: &Options, _cpus: usize) -> RiscvBackend {
         let wide = geometry.entry_bytes == 8;
-        RiscvBackend { format: Riscv { wide, svpbmt: wide && options.riscv_svpbmt }, new_map: 0 }
+        RiscvBackend { format: Riscv { wide, svpbmt: wide && options.riscv_svpbmt }, new_map: 0, footmarks: Vec::new() }
     }
 
     fn format(&self) -> Riscv {
@@ -242,8 +253,55 @@ impl Backend for RiscvBackend {
         Laws { needs_barrier: is_64bit(k), fences: true, fault_repairs: !is_64bit(k), ..Laws::coherent(k) }
     }
 
+    /// The CPU may load another root now, and keeps what its TLB holds of this one.
+    fn switch_out<W: Watch>(k: &mut Kernel<Self, W>, _prev: TaskId) -> Step {
+        let loaded = usize::from(k.machine.cpu(k.cpu()).active_mm.0);
+        let here = bit(k);
+        let marks = &mut k.backend.footmarks;
+        if loaded != usize::from(INIT_MM.0) {
+            marks.resize(marks.len().max(loaded + 1), 0);
+            marks[loaded] |= here;
+        }
+        Ok(())
+    }
+
+    fn user_huge<W: Watch>(k: &Kernel<Self, W>) -> bool {
+        is_64bit(k)
+    }
+
+    fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, _write: bool) -> Run<bool> {
+        riscv_user::set_access_flags(k, entry, word)
+    }
+
+    fn update_mmu_cache<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, va: u64, pages: u64) -> Step {
+        riscv_user::update_mmu_cache(k, mm, va, pages)
+    }
+
+    fn flush_tlb_fix_spurious_fault<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, va: u64) -> Step {
+        let page = k.geometry().page_size();
+        let start = va & !(page - 1);
+        riscv_user::flush_tlb_range(k, mm, (start, start + page), None)
+    }
+
+    fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _ad: bool) -> Run<u64> {
+        riscv_user::pmdp_invalidate(k, entry)
+    }
+
+    fn flush_tlb_range<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, start: u64, end: u64, level: Option<Level>) -> Step {
+        riscv_user::flush_tlb_range(k, mm, (start, end), level)
+    }
+
+    fn flush_tlb_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
+        riscv_user::flush_tlb_mm(k, mm)
+    }
+
+    fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, stale: &Stale) -> Step {
+        riscv_user::tlb_flush(k, stale)
+    }
+
     fn digest(&self, h: &mut dyn Hasher, _names: &dyn Naming) {
         h.write_u64(self.new_map);
+        self.footmarks.iter().for_each(|mask| h.write_u64(*mask));
     }
 }
 
@@ -268,10 +326,14 @@ mod tests {
     use super::*;
     use crate::backend::digest_of;
 
+    const FORMAT: Riscv = Riscv { wide: true, svpbmt: false };
+
     #[test]
     fn who_has_yet_to_fence_is_part_of_a_state() {
-        let with = |new_map| digest_of(&RiscvBackend { format: Riscv { wide: true, svpbmt: false }, new_map });
+        let with = |new_map| digest_of(&RiscvBackend { format: FORMAT, new_map, footmarks: Vec::new() });
         assert_ne!(with(0), with(1));
         assert_ne!(with(2), with(1));
+        let ran = |mask| digest_of(&RiscvBackend { format: FORMAT, new_map: 0, footmarks: vec![0, mask] });
+        assert_ne!(ran(1), ran(2));
     }
 }

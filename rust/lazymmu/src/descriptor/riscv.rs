@@ -87,6 +87,8 @@ impl Format for Riscv {
             ("PAGE_IOREMAP_WC", PAGE_KERNEL | nc),
             ("PAGE_SHARED", USER | R | W),
             ("PAGE_READONLY", USER | R),
+            ("PAGE_SHARED_EXEC", USER | R | W | X),
+            ("PAGE_READONLY_EXEC", USER | R | X),
             ("PAGE_EXECONLY", USER | X),
             ("PAGE_NONE", PROT_NONE | R),
         ]
@@ -214,6 +216,10 @@ impl Format for Riscv {
     #[inline]
     fn wrprotect(&self, word: u64) -> u64 {
         word & !W
+    }
+
+    fn user(&self) -> Option<&dyn super::user::UserFormat> {
+        Some(self)
     }
 }
 

@@ -227,6 +227,8 @@ options! {
         "the CPU has page-based memory types (Svpbmt)";
     riscv_napot_vmap: bool = false,
         "vmap makes 64 KiB groups (6.4 to 6.7, reverted)";
+    riscv_svvptc: bool = false,
+        "the CPU forgets by itself that an entry was invalid (Svvptc), so a fault that fills one fences nothing";
     highpte: bool = true,
         "user leaf tables may come from highmem (x86-32 up to v6.14)";
     kmap_flush: bool = true,

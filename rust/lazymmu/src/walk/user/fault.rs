@@ -62,6 +62,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             }
             B::set_ptes(self, first, word, new.pages)?;
         }
+        B::update_mmu_cache(self, mm, va, new.pages)?;
         self.pte_unmap_unlock(&table, slot)?;
         Ok((0, ModMask::NONE))
     }
@@ -143,7 +144,11 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             self.machine.folios.set_exclusive(folio.start, folio.anon);
         }
         let word = user.mkwrite(user.mkdirty(user.mkyoung(word)));
-        B::set_access_flags(self, at, word, true)
+        let changed = B::set_access_flags(self, at, word, true)?;
+        if changed {
+            B::update_mmu_cache(self, at.mm, at.va, 1)?;
+        }
+        Ok(changed)
     }
 
     /// `wp_page_copy`: clear, invalidate, only then the copy: no TLB may hold both.
@@ -162,6 +167,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             k.machine.folios.allocate(pa, page, true);
             k.machine.folios.get(pa, 1);
             B::set_ptes(k, at, entry, 1)?;
+            B::update_mmu_cache(k, mm, at.va, 1)?;
             Ok(folio)
         })?;
         if let Some(Some(folio)) = old {
@@ -180,7 +186,13 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                 return Ok(false);
             }
             let word = if write { user.mkdirty(word) } else { word };
-            B::set_access_flags(k, at, user.mkyoung(word), write)
+            let changed = B::set_access_flags(k, at, user.mkyoung(word), write)?;
+            if changed {
+                B::update_mmu_cache(k, mm, va, 1)?;
+            } else if write {
+                B::flush_tlb_fix_spurious_fault(k, mm, va)?;
+            }
+            Ok(changed)
         })?;
         Ok((i64::from(changed.unwrap_or(false)), ModMask::NONE))
     }

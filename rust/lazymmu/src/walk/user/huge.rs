@@ -187,7 +187,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     pub fn do_huge_pmd_anonymous_page(&mut self, mm: MmId, va: u64, pa: u64, prot: Prot, write: bool) -> Walked {
         let none = crate::modmask::ModMask::NONE;
         let size = self.geometry().size(Level::Pmd);
-        let va = va & !(size - 1);
+        let (address, va) = (va, va & !(size - 1));
         let Some(table) = self.user_table(mm, va, Level::Pmd)? else {
             return Ok((errno::ENOMEM, none));
         };
@@ -211,6 +211,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         self.machine.folios.get(pa, 1);
         self.machine.folios.deposit(table.pa, reserve.pa);
         B::set_pmd_at(self, pmd, word)?;
+        B::update_mmu_cache(self, mm, address, 1)?;
         self.table_unlock(table.pa)?;
         Ok((0, none))
     }

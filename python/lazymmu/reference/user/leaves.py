@@ -1,0 +1,17 @@
+"""Which helpers for user leaves a format has."""
+
+from __future__ import annotations
+
+from lazymmu.reference.descriptor import Arm64Format, Format, X86Format
+from lazymmu.reference.descriptor.riscv import RiscvFormat
+from lazymmu.reference.user.leaf import Arm64Leaf, Leaf, X86Leaf
+from lazymmu.reference.user.leaf_riscv import RiscvLeaf
+
+
+def leaf_of(table_format: Format) -> Leaf | None:
+    """The helpers of a format; None where user mappings are not modelled."""
+    if isinstance(table_format, X86Format):
+        return X86Leaf(table_format)
+    if isinstance(table_format, RiscvFormat):
+        return RiscvLeaf(table_format)
+    return Arm64Leaf(table_format) if isinstance(table_format, Arm64Format) else None
