@@ -38,6 +38,25 @@ def geometries() -> str:
     return table(head, rows)
 
 
+def refused(backend: str, geometry: str, op: dict[str, object]) -> bool:
+    """Whether an operation is not modelled there."""
+    try:
+        lazymmu.Machine(backend, geometry, mms=1).run([op])
+    except lazymmu.RunError as error:
+        return "not modelled" in str(error)
+    return False
+
+
+def users() -> str:
+    rows = []
+    large = {"do_huge_pmd_anonymous_page": {"mm": 1, "va": 1 << 30, "pa": 1 << 30}}
+    for backend, _, names in _native.backends():
+        small = not refused(backend, names[0], {"flush_tlb_mm": {"mm": 1}})
+        leaves = [f"`{name}`" for name in names if small and not refused(backend, name, large)]
+        rows.append([f"[`{backend}`](backends/{backend}.md)", "yes" if small else "no", " ".join(leaves)])
+    return table(["backend", "user mappings", "large leaves of them"], rows)
+
+
 def schemes() -> str:
     return table(
         ["scheme", "what it is", "changes"], [[f"`{n}`", a, f"`{b}`" if b else ""] for n, a, b in _native.schemes()]
@@ -67,6 +86,8 @@ def options() -> str:
 def page() -> str:
     parts = {
         "Backends and geometries": geometries(),
+        "User mappings": "Faults, fork, zap, mprotect, mremap, madvise, aging "
+        "([what they do](model/user-mappings.md)).\n\n" + users(),
         "Schemes": "Every scheme runs on every backend and geometry.\n\n" + schemes(),
         "Hazards": hazards(),
         "Options": "Dated facts that a scenario or a `Scheme` may set.\n\n" + options(),

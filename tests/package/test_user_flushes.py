@@ -1,0 +1,71 @@
+"""Which TLBs a change of user mappings reaches, and how: what an architecture's ``tlbflush.c`` says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import lazymmu
+from lazymmu.report import names
+
+VA = 0x4000_0000
+Flush = tuple[str, int, int]
+
+
+def flushes(run: lazymmu.Run) -> list[Flush]:
+    """Invalidations and interrupts: name, number or CPUs, address."""
+    kinds, codes = names.kinds(), names.codes("tlbi")
+    out: list[Flush] = []
+    for event in run.events:
+        kind = kinds[int(event["kind"])]
+        if kind == "TLBI":
+            out.append((codes[int(event["aux"])], int(event["old"]), int(event["va"])))
+        elif kind == "IPI":
+            out.append(("ipi", int(event["aux"]), 0))
+    return out
+
+
+def faults(count: int, page: int = 0x1000) -> list[dict[str, Any]]:
+    return [{"do_anonymous_page": {"mm": 1, "va": VA + n * page, "pa": 0x8000_0000 + n * page}} for n in range(count)]
+
+
+def riscv(*, svvptc: bool = False, cpus: int = 1, tasks: list[dict[str, int]] | None = None) -> lazymmu.Machine:
+    options = {"riscv_svvptc": svvptc}
+    return lazymmu.Machine(
+        "riscv", "riscv-sv48", "v6.12", options, cpus=cpus, mms=2, tasks=tasks or [{"mm": 1, "cpu": 0}]
+    )
+
+
+def test_riscv_fences_what_a_fault_filled_unless_the_cpu_forgets() -> None:
+    assert flushes(riscv().run(faults(2))) == [("sfence.vma", 1, VA), ("sfence.vma", 1, VA + 0x1000)]
+    assert flushes(riscv(svvptc=True).run(faults(2))) == []
+
+
+@pytest.mark.parametrize(("pages", "expected"), [(64, ("sfence.vma", 64, VA)), (65, ("sfence.vma-all", 1, VA))])
+def test_riscv_fences_up_to_64_pages_one_by_one(pages: int, expected: Flush) -> None:
+    machine = riscv(svvptc=True)
+    machine.run(faults(pages))
+    done = machine.run([{"zap_page_range": {"mm": 1, "va": VA, "size": pages * 0x1000}}])
+    assert flushes(done) == [expected]
+
+
+def test_riscv_fences_everything_where_tables_were_freed() -> None:
+    machine = riscv(svvptc=True)
+    machine.run(faults(1))
+    areas = [{"start": VA, "end": VA + 0x1000}]
+    assert flushes(machine.run([{"unmap_region": {"mm": 1, "vmas": areas}}])) == [
+        ("sfence.vma", 1, VA),
+        ("sfence.vma-all", 1, 0),
+    ]
+
+
+def test_riscv_interrupts_every_cpu_that_ever_ran_the_address_space() -> None:
+    tasks = [{"mm": 1, "cpu": 0}, {"mm": 1, "cpu": 1}, {"mm": 2, "cpu": 1}]
+    machine = riscv(svvptc=True, cpus=3, tasks=tasks)
+    machine.run(faults(1))
+    flush = [{"flush_tlb_mm": {"mm": 1}}]
+    both = [("ipi", 1, 0), ("sfence.vma-all", 1, 0)]
+    assert flushes(machine.run(flush)) == both
+    machine.run([{"op": {"switch": {"to": 2}}, "cpu": 1}])
+    assert flushes(machine.run(flush)) == both
