@@ -67,5 +67,5 @@ def test_riscv_interrupts_every_cpu_that_ever_ran_the_address_space() -> None:
     flush = [{"flush_tlb_mm": {"mm": 1}}]
     both = [("ipi", 1, 0), ("sfence.vma-all", 1, 0)]
     assert flushes(machine.run(flush)) == both
-    machine.run([{"op": {"switch": {"to": 2}}, "cpu": 1}])
+    machine.run([{"task": 1, "op": {"switch": {"to": 2}}}])
     assert flushes(machine.run(flush)) == both
