@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeVar
 
 from lazymmu import _native
 
+from .weights import USER_WEIGHTS, WEIGHTS
+
 T = TypeVar("T")
 
 
@@ -269,7 +271,7 @@ class _Program:
     # Operations -------------------------------------------------------------------------------------
 
     def operation(self, *, nested: bool) -> dict[str, Any]:
-        weights = _USER_WEIGHTS if self.users and self.source.chance(70) else _WEIGHTS
+        weights = USER_WEIGHTS if self.users and self.source.chance(70) else WEIGHTS
         names = list(weights)
         if nested:
             names = [n for n in names if n not in ("irq", "fork", "migrate")]
@@ -558,67 +560,3 @@ class _Program:
 
     def _split_huge_pmd(self) -> dict[str, Any]:
         return {"mm": self.source.number(1, max(self.mms, 1)), "va": 0x4000_0000}
-
-
-_WEIGHTS = {
-    "vmap_page_range": 8,
-    "vmap_range_noflush": 5,
-    "ioremap_page_range": 2,
-    "vmap_pages_range": 8,
-    "vunmap_range": 8,
-    "apply_to_page_range": 10,
-    "set_memory": 8,
-    "vmalloc": 8,
-    "vmap": 3,
-    "vm_map_ram": 2,
-    "ioremap": 3,
-    "free": 5,
-    "purge": 2,
-    "area": 2,
-    "access": 8,
-    "pte": 6,
-    "lazy_enable": 2,
-    "lazy_disable": 2,
-    "lazy_pause": 1,
-    "lazy_resume": 1,
-    "lazy_flush": 1,
-    "bh_disable": 1,
-    "bh_enable": 1,
-    "sleep": 1,
-    "cond_resched": 1,
-    "might_sleep": 1,
-    "switch": 3,
-    "migrate": 2,
-    "fork": 1,
-    "irq": 4,
-    "new_mm": 1,
-    "flush_tlb_kernel_range": 2,
-    "flush_cache_vmap": 1,
-    "populate_kernel": 2,
-    "populate_user": 2,
-    "kmap_local": 2,
-    "kunmap_local": 2,
-    "ptdump": 1,
-    "nop": 1,
-}
-
-_USER_WEIGHTS = {
-    "do_anonymous_page": 14,
-    "finish_fault": 5,
-    "do_huge_pmd_anonymous_page": 4,
-    "do_wp_page": 5,
-    "handle_pte_fault": 3,
-    "copy_page_range": 5,
-    "flush_tlb_mm": 1,
-    "zap_page_range": 5,
-    "unmap_region": 4,
-    "exit_mmap": 1,
-    "change_protection": 6,
-    "move_page_tables": 5,
-    "remap_pfn_range": 3,
-    "madvise": 4,
-    "walk_pte_range": 2,
-    "ptep_clear_flush_young": 2,
-    "split_huge_pmd": 1,
-}
-"""Operations on user mappings: every third program is mostly about them."""
