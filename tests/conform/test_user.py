@@ -75,6 +75,22 @@ def changed(tmp_path: Path, step: str) -> Path:
     return folder / "user.jsonl"
 
 
+def test_another_invalidation_of_a_hash_entry_is_a_difference(tmp_path: Path) -> None:
+    source = SMALL / "ppc64-6.12.117-hash4k"
+    for file in ("info.json", "cmdline", "kernel.config.xz"):
+        shutil.copy(source / file, tmp_path)
+    lines = lzma.decompress((source / "user.jsonl.xz").read_bytes()).decode().splitlines()
+    number = next(n for n, line in enumerate(lines) if '"mprotect READ pages' in line)
+    record = json.loads(lines[number])
+    call = next(call for call in record["ev"] if call[0] == "hpte_need_flush")
+    call[2] = hex(int(call[2], 16) + 0x1000)
+    lines[number] = json.dumps(record)
+    (tmp_path / "user.jsonl").write_text("\n".join(lines))
+    report = report_of(tmp_path / "user.jsonl")
+    assert [d.what for d in report.differences if "hash entries" in str(d)]
+    assert report.agree == report.ops - 1
+
+
 @pytest.mark.parametrize("step", ["write faults", "mprotect READ", "munmap window"])
 def test_a_changed_record_is_a_difference(tmp_path: Path, step: str) -> None:
     report = report_of(changed(tmp_path, step))

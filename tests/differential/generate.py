@@ -64,7 +64,7 @@ BACKENDS = {name: geometries for name, _, geometries in _native.backends()}
 SCHEMES = [name for name, *_ in _native.schemes()]
 OPTIONS = {name: values for name, _, values, _ in _native.options("v6.12")}
 GEOMETRIES = _native.geometries()
-USER_BACKENDS = ("x86-64", "x86-32", "xen-pv", "arm64", "riscv")
+USER_BACKENDS = ("x86-64", "x86-32", "xen-pv", "arm64", "riscv", "powerpc-hash")
 """Where user mappings are modelled."""
 SET_MEMORY_BACKENDS = ("x86-64", "x86-32", "riscv")
 """Where changes of kernel protections are modelled."""
@@ -114,7 +114,7 @@ class _Program:
         self.group_shift: int = self.shape["page_shift"] + max(self.shape["cont_ptes"], 1).bit_length() - 1
         self.ram = 0x1_0000_0000 if self.shape["long_bits"] == 64 else 0x1000_0000
         self.users = backend in USER_BACKENDS and source.chance(35)
-        self.large = backend != "xen-pv" and len(self.sizes) > 2
+        self.large = backend not in ("xen-pv", "powerpc-hash") and len(self.sizes) > 2
         self.slots: list[int] = []
         self.kmaps: list[int] = []
         self.cpus = source.choice((1, 1, 2, 3))
@@ -384,7 +384,8 @@ class _Program:
         return out
 
     def _access(self) -> dict[str, Any]:
-        return {"va": self.address(), "kind": self.source.choice(("read", "read", "write", "exec"))}
+        va = self.user_page()["va"] if self.users and self.source.chance(60) else self.address()
+        return {"va": va, "kind": self.source.choice(("read", "read", "write", "exec"))}
 
     def _pte(self) -> dict[str, Any]:
         source = self.source

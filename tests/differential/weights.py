@@ -45,6 +45,7 @@ WEIGHTS = {
 }
 
 USER_WEIGHTS = {
+    "access": 6,
     "do_anonymous_page": 14,
     "finish_fault": 5,
     "do_huge_pmd_anonymous_page": 4,

@@ -60,6 +60,32 @@ def test_riscv_fences_everything_where_tables_were_freed() -> None:
     ]
 
 
+HASHED = [{"access": {"va": VA + n * 0x1000, "kind": "write"}} for n in range(3)]
+
+
+def hashed() -> lazymmu.Machine:
+    """A process with three pages that the hash table has."""
+    machine = lazymmu.Machine("powerpc-hash", "powerpc-hash-4k", "v6.12", mms=1, tasks=[{"mm": 1, "cpu": 0}])
+    machine.run([*faults(3), *HASHED])
+    return machine
+
+
+def test_powerpc_hash_entries_go_by_batch_once() -> None:
+    machine = hashed()
+    protect = {"mm": 1, "va": VA, "size": 0x3000, "prot": "PAGE_READONLY"}
+    assert flushes(machine.run([{"change_protection": protect}])) == [("hpte-range", 3, VA)]
+    # They are in the hash table no more.
+    assert flushes(machine.run([{"zap_page_range": {"mm": 1, "va": VA, "size": 0x3000}}])) == []
+
+
+def test_powerpc_hash_entries_go_at_once_outside_a_section() -> None:
+    copy = {"mm": 1, "va": VA, "pa": 0x9000_0000}
+    machine = hashed()
+    machine.run([{"change_protection": {"mm": 1, "va": VA, "size": 0x1000, "prot": "PAGE_READONLY"}}, HASHED[1]])
+    machine.run([{"access": {"va": VA, "kind": "read"}}])
+    assert flushes(machine.run([{"do_wp_page": copy}])) == [("hpte", 1, VA)]
+
+
 def test_riscv_interrupts_every_cpu_that_ever_ran_the_address_space() -> None:
     tasks = [{"mm": 1, "cpu": 0}, {"mm": 1, "cpu": 1}, {"mm": 2, "cpu": 1}]
     machine = riscv(svvptc=True, cpus=3, tasks=tasks)

@@ -12,7 +12,7 @@ from typing import Any
 
 from lazymmu import _native
 from lazymmu.arrays import EVENT, RESULT, records
-from lazymmu.conform import calls, user_hardware
+from lazymmu.conform import calls, user_batch, user_hardware
 from lazymmu.conform.changes import BadRecord, Changes
 from lazymmu.conform.changes import recorded as recorded_changes
 from lazymmu.conform.records import read
@@ -32,8 +32,9 @@ HARDWARE_BITS = {
     "x86-32": (0x20, 0x40),
     "xen-pv": (0x20, 0x40),
     "riscv": (0x40, 0x80),
+    "powerpc-hash": (0x100, 0x80),
 }
-"""Accessed and dirty bit where the CPUs that were recorded set them."""
+"""Accessed and dirty bit where the CPUs that were recorded set them, or a hash fault does."""
 
 
 class Model:
@@ -76,6 +77,10 @@ class Model:
                 return
             table = self.machine.table_pa(level, word)
 
+    def place(self, va: int) -> tuple[int, int] | None:
+        """Where the leaf entry of an address lies, and its word."""
+        return next(((at, word) for level, at, word in self._path(va) if level == 1), None)
+
     def word(self, va: int) -> int | None:
         """The leaf word of an address."""
         return next((word for level, _, word in self._path(va) if level == 1), None)
@@ -92,7 +97,7 @@ class Model:
         return bool(self._attributes(va).get("write"))
 
     def set_by_hardware(self, va: int, *, write: bool) -> bool:
-        """CPUs of x86 and riscv set the bits themselves; those of arm64 that were recorded do not."""
+        """CPUs of x86 and riscv and hash faults set the bits themselves; those of arm64 that were recorded do not."""
         bits = HARDWARE_BITS.get(self.kernel.backend)
         if bits is None or (write and not self.writable(va)):
             return False
@@ -133,6 +138,7 @@ class UserFile:
         self.records = read(path)
         self.result = Report(str(path))
         self.sequences = user_hardware.sequences(recording, path)
+        self.batch = user_batch.Batches(self.result)
         self.here: dict[int, int] = {}
         """Where the model has a table that a link of the kernel leads to."""
         self.tables: dict[Key, int] = {}
@@ -153,7 +159,7 @@ class UserFile:
                     model = Model(self.kernel, window)
                     self._learn_frames(model)
                     steps = Steps(model, window, model.root_level, model.sizes)
-                changes = recorded_changes(record.get("chg", []), model.sizes)
+                changes = self._changes(record, model)
                 self._step(model, steps, record, changes)
             except (BadRecord, BadStep, calls.BadEvent, user_hardware.BadSequence) as error:
                 raise RecordingError(self.path, f"line {line}", str(error)) from None
@@ -166,6 +172,9 @@ class UserFile:
         if model is not None and model.by_hardware:
             self.result.count("accessed and dirty bits set by hardware", model.by_hardware)
         return self.result
+
+    def _changes(self, record: Mapping[str, Any], model: Model) -> Changes:
+        return recorded_changes(record.get("chg", []), model.sizes, swapped=self.kernel.swapped)
 
     def _window(self, record: Mapping[str, Any]) -> tuple[int, int]:
         try:
@@ -181,7 +190,7 @@ class UserFile:
             return
         mask = (1 << 52) - 1 & ~(model.page - 1)
         for _, record in self.records:
-            for change in recorded_changes(record.get("chg", []), model.sizes) if "what" in record else ():
+            for change in self._changes(record, model) if "what" in record else ():
                 if change.level == 1 and change.old & 1 and change.new and not change.new & 1:
                     model.machine.map_frame(~change.new & mask, change.old & mask)
 
@@ -201,7 +210,7 @@ class UserFile:
     def _executable(self, model: Model) -> bool:
         """Whether the first page that the process got may be executed."""
         for _, record in self.records:
-            for change in recorded_changes(record.get("chg", []), model.sizes) if "what" in record else ():
+            for change in self._changes(record, model) if "what" in record else ():
                 if change.level == 1 and model.machine.classify(1, change.new) == "leaf":
                     return bool((model.machine.attributes(1, change.new) or {}).get("exec"))
         return False
@@ -224,6 +233,9 @@ class UserFile:
         after = model.entries()
         found += self._compare(model, changes, before, after)
         found += user_hardware.compare(self, model, number)
+        if self.kernel.backend == "powerpc-hash":
+            found += self.batch.compare(model, record)
+            user_batch.adopt(self.kernel, model, changes)
         what = str(record["what"])
         differences = [Difference(number, what, *difference) for difference in found]
         self.result.differences += differences
@@ -273,7 +285,9 @@ class UserFile:
     def _same(self, model: Model, level: int, ours: int, theirs: int) -> bool:
         """Equal words; of links the same flags, and tables that have always been each other's counterparts."""
         machine = model.machine
-        if level == 1 or not ours or not theirs or machine.classify(level, theirs) != "table":
+        if level == 1:
+            return not (ours ^ theirs) & ~user_batch.slots(self.kernel)
+        if not ours or not theirs or machine.classify(level, theirs) != "table":
             return ours == theirs
         if machine.classify(level, ours) != "table":
             return False

@@ -147,8 +147,8 @@ class Memory:
         return table
 
     def remove(self, table: Table) -> None:
-        """A table ends; its frame is free."""
-        del self.tables[table.pa]
+        """A table ends; its frame is free. An interrupt may have freed it in the middle of an operation: once more."""
+        self.tables.pop(table.pa, None)
         self.give(table.pa, table.highmem, table.level)
 
 

@@ -160,18 +160,18 @@ class Hash(Book3s):
         super().set_pte(entry, word & ~self.format.hash_flags, code)
 
     def pte_clear(self, entry: Entry) -> None:  # noqa: D102
-        self._clear(entry, Store.CLEAR)
+        self.update(entry, 0, Store.CLEAR)
 
     def ptep_get_and_clear(self, entry: Entry) -> int:  # noqa: D102
-        return self._clear(entry, Store.GET_AND_CLEAR)
+        return self.update(entry, 0, Store.GET_AND_CLEAR)
 
     def ptep_try_set(self, entry: Entry, word: int) -> bool:  # noqa: D102
         return super().ptep_try_set(entry, word & ~self.format.hash_flags | LEAF)
 
-    def _clear(self, entry: Entry, code: int) -> int:
-        """``pte_update``."""
+    def update(self, entry: Entry, word: int, code: int) -> int:
+        """``pte_update``; the word before."""
         old = entry.word
-        self.k.store(entry, 0, code)
+        self.k.store(entry, word, code)
         if old & self.format.hashed:
             self._need_flush(entry.mm, entry.va)
         return old
@@ -222,6 +222,11 @@ class Hash(Book3s):
         code = Tlbi.HPTE if len(vas) == 1 else Tlbi.HPTE_RANGE
         end = max(vas) + self.k.geometry.page_size
         self.k.emit(ev.TLBI, aux=code, old=len(vas), va=min(vas), new=end, mm=mm)
+
+    def tlb_flush(self) -> None:
+        """``hash__tlb_flush``: the batch, if anything waits."""
+        if self.here().vas:
+            self._flush(Drain.ISSUE)
 
     def flush_tlb_kernel_range(self, start: int, end: int) -> None:
         """``flush_tlb_kernel_range``: nothing is left to do."""

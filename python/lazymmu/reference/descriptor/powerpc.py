@@ -48,7 +48,9 @@ class PowerPcFormat(Format):
         "PAGE_IOREMAP_WC": _KERNEL_RW | TOLERANT,
         "PAGE_SHARED": PRESENT | ACCESSED | READ | WRITE,
         "PAGE_READONLY": PRESENT | ACCESSED | READ,
-        "PAGE_NONE": PRESENT | ACCESSED | PRIVILEGED,
+        "PAGE_SHARED_EXEC": PRESENT | ACCESSED | READ | WRITE | EXEC,
+        "PAGE_READONLY_EXEC": PRESENT | ACCESSED | READ | EXEC,
+        "PAGE_NONE": PRESENT | ACCESSED,
     }
 
     def __init__(self, geometry: Geometry, *, radix: bool) -> None:

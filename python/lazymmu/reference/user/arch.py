@@ -130,6 +130,10 @@ class UserArch:
         """``CONFIG_MMU_GATHER_MERGE_VMAS``."""
         return False
 
+    def moves_tables(self) -> bool:
+        """``arch_supports_page_table_move``."""
+        return True
+
     def needs_flush(self, old: int, new: int) -> bool:  # noqa: ARG002
         """``pte_needs_flush``."""
         return True

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from lazymmu.reference.descriptor import Arm64Format, Format, X86Format
+from lazymmu.reference.descriptor.powerpc import PowerPcFormat
 from lazymmu.reference.descriptor.riscv import RiscvFormat
 from lazymmu.reference.user.leaf import Arm64Leaf, Leaf, X86Leaf
+from lazymmu.reference.user.leaf_powerpc import PowerPcLeaf
 from lazymmu.reference.user.leaf_riscv import RiscvLeaf
 
 
@@ -14,4 +16,6 @@ def leaf_of(table_format: Format) -> Leaf | None:
         return X86Leaf(table_format)
     if isinstance(table_format, RiscvFormat):
         return RiscvLeaf(table_format)
+    if isinstance(table_format, PowerPcFormat) and not table_format.radix:
+        return PowerPcLeaf(table_format)
     return Arm64Leaf(table_format) if isinstance(table_format, Arm64Format) else None

@@ -76,9 +76,9 @@ class Move:
         return extent
 
     def _table(self, entry: Entry, to: Entry) -> bool:
-        """``move_normal_pmd``, ``move_normal_pud``: False if the target is taken."""
+        """``move_normal_pmd``, ``move_normal_pud``: False if the target is taken, or tables stay where they are."""
         process, k = self.process, self.k
-        if not k.none(to):
+        if not process.arch.moves_tables() or not k.none(to):
             return False
         locks = (entry.table, to.table) if entry.level == PMD else (k.mms[self.mm].root.pa,)
         with process.lock(*locks):

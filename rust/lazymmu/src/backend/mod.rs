@@ -321,6 +321,10 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     fn table_unlinked<W: Watch>(_k: &mut Kernel<Self, W>, _level: Level, _pa: u64) -> Step {
         Ok(())
     }
+    /// `arch_supports_page_table_move`: mremap may link a whole table elsewhere.
+    fn moves_tables<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
     /// `pte_needs_flush`, `huge_pmd_needs_flush`.
     fn needs_flush<W: Watch>(_k: &Kernel<Self, W>, _old: u64, _new: u64) -> bool {
         true

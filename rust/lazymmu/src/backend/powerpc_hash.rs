@@ -12,7 +12,7 @@
 use std::hash::{Hash, Hasher};
 
 use super::{Backend, Info, Naming, Registration, new_root, powerpc};
-use crate::descriptor::powerpc::{ACCESSED, DIRTY, PTE, PowerPc};
+use crate::descriptor::powerpc::{ACCESSED, DIRTY, INVALID, PRESENT, PTE, PowerPc, WRITE};
 use crate::descriptor::{Format, Prot};
 use crate::event::codes::{Access, FlushReason, Handler, Store, Tlbi};
 use crate::event::{Event, Kind};
@@ -21,6 +21,7 @@ use crate::kernel::{Entry, Kernel, Watch};
 use crate::machine::{INIT_MM, MmId, TaskId};
 use crate::scheme::{LazyApi, Options};
 use crate::stop::{Run, Step};
+use crate::walk::Stale;
 
 pub static REGISTRATION: Registration = Registration::of::<PowerPcHash>();
 
@@ -115,10 +116,10 @@ fn need_flush<W: Watch>(k: &mut Kernel<PowerPcHash, W>, mm: MmId, va: u64) -> St
     if self::batch(k).index >= BATCH { flush(k, FlushReason::Full) } else { Ok(()) }
 }
 
-/// `pte_update(~0, 0)`.
-fn clear<W: Watch>(k: &mut Kernel<PowerPcHash, W>, entry: Entry<'_>, why: Store) -> Run<u64> {
+/// `pte_update`: an atomic change; what had a hash entry loses it.
+fn update<W: Watch>(k: &mut Kernel<PowerPcHash, W>, entry: Entry<'_>, clear: u64, set: u64, why: Store) -> Run<u64> {
     let old = entry.word();
-    k.store(entry, 0, why)?;
+    k.store(entry, (old & !clear) | set, why)?;
     if old & k.backend.format.hashpte() != 0 {
         need_flush(k, entry.mm, entry.va)?;
     }
@@ -172,11 +173,11 @@ impl Backend for PowerPcHash {
     }
 
     fn pte_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
-        clear(k, entry, Store::Clear).map(|_| ())
+        update(k, entry, u64::MAX, 0, Store::Clear).map(|_| ())
     }
 
     fn ptep_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
-        clear(k, entry, Store::GetAndClear)
+        update(k, entry, u64::MAX, 0, Store::GetAndClear)
     }
 
     fn ptep_try_set<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Run<bool> {
@@ -292,6 +293,51 @@ impl Backend for PowerPcHash {
         let wanted = now | hashpte | ACCESSED | dirty;
         k.store(entry, wanted, Store::Hash)?;
         Ok(wanted)
+    }
+
+    /// `ptep_set_wrprotect` of each.
+    fn wrprotect_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Step {
+        for n in 0..count {
+            let at = k.entry_behind(first, n);
+            if at.word() & WRITE != 0 {
+                update(k, at, WRITE, 0, Store::Protect)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is hashed loses its hash entry, young or not.
+    fn test_and_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
+        if k.read(entry)? & (ACCESSED | k.backend.format.hashpte()) == 0 {
+            return Ok(false);
+        }
+        let old = update(k, entry, ACCESSED, 0, Store::Young)?;
+        Ok(old & ACCESSED != 0)
+    }
+
+    /// Present for software, not for the hash fault.
+    fn modify_prot_start<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Run<u64> {
+        powerpc::modify_prot_start(k, first, count, |k, at| update(k, at, PRESENT, INVALID, Store::Invalidate))
+    }
+
+    /// `hash__ptep_set_access_flags`: bits are only added, and the next hash fault takes them over.
+    fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, _write: bool) -> Run<bool> {
+        let ignored = k.backend.format.hpteflags();
+        powerpc::set_access_flags(k, entry, word, ignored)
+    }
+
+    fn merges_vmas() -> bool {
+        true
+    }
+
+    /// `arch_supports_page_table_move`: entries of the hash table are found by address.
+    fn moves_tables<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        false
+    }
+
+    /// `hash__tlb_flush`: all other invalidations are done when entries change.
+    fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, _stale: &Stale) -> Step {
+        flush_if_any(k, FlushReason::Issue)
     }
 
     /// An empty batch remembers nothing.

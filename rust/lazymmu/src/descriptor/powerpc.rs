@@ -79,7 +79,7 @@ impl PowerPc {
         }
     }
 
-    const fn rpn_mask(self) -> u64 {
+    pub(crate) const fn rpn_mask(self) -> u64 {
         ((1 << PA_MAX) - 1) & !((1 << self.page_shift) - 1)
     }
 }
@@ -100,7 +100,9 @@ impl Format for PowerPc {
             ("PAGE_IOREMAP_WC", BASE | KERNEL_RW | TOLERANT),
             ("PAGE_SHARED", BASE | READ | WRITE),
             ("PAGE_READONLY", BASE | READ),
-            ("PAGE_NONE", BASE | PRIVILEGED),
+            ("PAGE_SHARED_EXEC", BASE | READ | WRITE | EXEC),
+            ("PAGE_READONLY_EXEC", BASE | READ | EXEC),
+            ("PAGE_NONE", BASE),
         ]
     }
 
@@ -216,6 +218,10 @@ impl Format for PowerPc {
     #[inline]
     fn wrprotect(&self, word: u64) -> u64 {
         word & !WRITE
+    }
+
+    fn user(&self) -> Option<&dyn super::user::UserFormat> {
+        if self.radix { None } else { Some(self) }
     }
 }
 

@@ -81,9 +81,9 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         Ok(Some(extent))
     }
 
-    /// `move_normal_pud`: false where the target is occupied.
+    /// `move_normal_pud`: false where the target is occupied, or tables stay where they are.
     fn move_normal_pud(&mut self, from: Entry<'_>, to: Entry<'_>) -> Run<bool> {
-        if !self.entry_none(to)? {
+        if !B::moves_tables(self) || !self.entry_none(to)? {
             return Ok(false);
         }
         // The mm's own lock.
@@ -99,9 +99,9 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         Ok(true)
     }
 
-    /// `move_normal_pmd`: false where the target is occupied.
+    /// `move_normal_pmd`: false as above.
     fn move_normal_pmd(&mut self, from: Entry<'_>, to: Entry<'_>) -> Run<bool> {
-        if !self.entry_none(to)? {
+        if !B::moves_tables(self) || !self.entry_none(to)? {
             return Ok(false);
         }
         let (lock, other) = (from.table.pa, to.table.pa);
