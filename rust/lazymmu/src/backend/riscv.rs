@@ -287,7 +287,13 @@ impl Backend for RiscvBackend {
         riscv_user::pmdp_invalidate(k, entry)
     }
 
-    fn flush_tlb_range<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, start: u64, end: u64, level: Option<Level>) -> Step {
+    fn flush_tlb_range<W: Watch>(
+        k: &mut Kernel<Self, W>,
+        mm: MmId,
+        start: u64,
+        end: u64,
+        level: Option<Level>,
+    ) -> Step {
         riscv_user::flush_tlb_range(k, mm, (start, end), level)
     }
 

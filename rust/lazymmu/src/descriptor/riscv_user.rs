@@ -79,7 +79,11 @@ impl UserFormat for Riscv {
 
     fn frame(&self, level: Level, word: u64) -> u64 {
         let frame = self.address(level, word);
-        if level == Level::Pte { frame } else { frame >> PMD_SHIFT[self.wide as usize] << PMD_SHIFT[self.wide as usize] }
+        if level == Level::Pte {
+            frame
+        } else {
+            frame >> PMD_SHIFT[self.wide as usize] << PMD_SHIFT[self.wide as usize]
+        }
     }
 
     fn advance(&self, word: u64, bytes: u64) -> u64 {
