@@ -86,6 +86,41 @@ def test_powerpc_hash_entries_go_at_once_outside_a_section() -> None:
     assert flushes(machine.run([{"do_wp_page": copy}])) == [("hpte", 1, VA)]
 
 
+def radix(cpus: int = 1, tasks: list[dict[str, int]] | None = None) -> lazymmu.Machine:
+    tasks = tasks or [{"mm": 1, "cpu": 0}]
+    return lazymmu.Machine("powerpc-radix", "powerpc-radix-4k", "v6.12", cpus=cpus, mms=2, tasks=tasks)
+
+
+@pytest.mark.parametrize(("pages", "expected"), [(256, ("tlbiel-va", 256, VA)), (257, ("tlbiel-pid", 1, VA))])
+def test_powerpc_radix_flushes_a_process_of_one_cpu_there(pages: int, expected: Flush) -> None:
+    machine = radix()
+    machine.run(faults(pages))
+    assert flushes(machine.run([{"zap_page_range": {"mm": 1, "va": VA, "size": pages * 0x1000}}])) == [expected]
+
+
+@pytest.mark.parametrize(("pages", "expected"), [(33, ("tlbie-va", 33, VA)), (34, ("tlbie-pid", 1, VA))])
+def test_powerpc_radix_flushes_a_process_of_two_threads_everywhere(pages: int, expected: Flush) -> None:
+    machine = radix(2, [{"mm": 1, "cpu": 0}, {"mm": 1, "cpu": 1}])
+    machine.run(faults(pages))
+    assert flushes(machine.run([{"zap_page_range": {"mm": 1, "va": VA, "size": pages * 0x1000}}])) == [expected]
+
+
+def test_powerpc_radix_trims_what_other_cpus_have_left() -> None:
+    machine = radix(2)
+    machine.run([{"migrate": {"to": 1}}])
+    flush = [{"flush_tlb_mm": {"mm": 1}}]
+    assert flushes(machine.run(flush)) == [("ipi", 1, 0), ("tlbiel-pid", 1, 0)]
+    assert flushes(machine.run(flush)) == [("tlbiel-pid", 1, 0)]
+
+
+def test_powerpc_radix_does_not_flush_for_more_rights() -> None:
+    machine = radix()
+    machine.run(faults(1))
+    area = {"mm": 1, "va": VA, "size": 0x1000}
+    assert flushes(machine.run([{"change_protection": {**area, "prot": "PAGE_READONLY"}}])) == [("tlbiel-va", 1, VA)]
+    assert flushes(machine.run([{"change_protection": {**area, "prot": "PAGE_SHARED"}}])) == []
+
+
 def test_riscv_interrupts_every_cpu_that_ever_ran_the_address_space() -> None:
     tasks = [{"mm": 1, "cpu": 0}, {"mm": 1, "cpu": 1}, {"mm": 2, "cpu": 1}]
     machine = riscv(svvptc=True, cpus=3, tasks=tasks)

@@ -48,7 +48,7 @@ PENDING = 2
 """The bit of a task's thread flags that says that a barrier waits."""
 
 
-USER_BACKENDS = ("arm64", "riscv", "powerpc-hash", "x86-64", "x86-32", "xen-pv")
+USER_BACKENDS = ("arm64", "riscv", "powerpc-radix", "powerpc-hash", "x86-64", "x86-32", "xen-pv")
 """Backends whose user steps are compared."""
 
 

@@ -32,6 +32,7 @@ HARDWARE_BITS = {
     "x86-32": (0x20, 0x40),
     "xen-pv": (0x20, 0x40),
     "riscv": (0x40, 0x80),
+    "powerpc-radix": (0x100, 0x80),
     "powerpc-hash": (0x100, 0x80),
 }
 """Accessed and dirty bit where the CPUs that were recorded set them, or a hash fault does."""

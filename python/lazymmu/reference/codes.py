@@ -113,6 +113,9 @@ class Tlbi:
     VALE1: Final = 33
     RVALE1IS: Final = 34
     RVAE1IS: Final = 35
+    TLBIE: Final = 36
+    TLBIEL: Final = 37
+    TLBIEL_PID: Final = 38
 
 
 class Drain:

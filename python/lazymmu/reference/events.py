@@ -117,6 +117,7 @@ _ALL_TLBI: Final = (
     Tlbi.TLBIALL,
     Tlbi.INVTLB_ALL,
     Tlbi.TLBIE_PID,
+    Tlbi.TLBIEL_PID,
     Tlbi.DEMAP_ALL,
     Tlbi.IDTE,
 )

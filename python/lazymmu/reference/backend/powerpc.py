@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from lazymmu.reference import events as ev
 from lazymmu.reference import lazy
 from lazymmu.reference.backend.base import Backend
+from lazymmu.reference.backend.footmarks import Footmarks
 from lazymmu.reference.codes import INIT_MM, PMD, PTE, PUD, Access, Drain, Flag, Handler, Store, Tlbi
 from lazymmu.reference.descriptor.powerpc import ACCESSED, DIRTY, LEAF, PowerPcFormat
 from lazymmu.reference.geometry import Geometry
@@ -87,6 +88,11 @@ class Radix(Book3s):
         super().__init__(kernel)
         self.needs_barrier = True
         self.dsb_completes = True
+        self.footmarks = Footmarks(kernel)
+
+    def switch_out(self, prev: Task) -> None:  # noqa: ARG002
+        """A CPU that leaves an address space stays in its ``mm_cpumask``."""
+        self.footmarks.leave()
 
     def flush_tlb_kernel_range(self, start: int, end: int) -> None:
         """``radix__flush_tlb_kernel_range``: all of process 0, by one broadcast tlbie."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from lazymmu.reference import events as ev
 from lazymmu.reference.backend.base import Backend
+from lazymmu.reference.backend.footmarks import Footmarks
 from lazymmu.reference.backend.riscv_pageattr import PageAttr
 from lazymmu.reference.codes import INIT_MM, PMD, PTE, PUD, Handler, Store, Tlbi
 from lazymmu.reference.descriptor.riscv import RiscvFormat
@@ -51,8 +52,7 @@ class Riscv(Backend):
         self.sets_memory = True
         self.new_map: set[int] = set()
         """``new_vmalloc``: CPUs that have yet to fence for a new mapping."""
-        self.footmarks: set[tuple[int, int]] = set()
-        """Address spaces and CPUs that ran them once."""
+        self.footmarks = Footmarks(kernel)
 
     # Fences and faults ----------------------------------------------------------------------------
 
@@ -106,12 +106,7 @@ class Riscv(Backend):
 
     def switch_out(self, prev: Task) -> None:  # noqa: ARG002
         """With ASIDs a CPU keeps what its TLB holds of an address space that it leaves."""
-        self.footmarks.add((self.k.here().loaded, self.k.cpu))
-
-    def cpumask(self, mm: int) -> set[int]:
-        """``mm_cpumask``."""
-        running = {cpu.id for cpu in self.k.cpus if cpu.loaded == mm}
-        return running | {cpu for left, cpu in self.footmarks if left == mm}
+        self.footmarks.leave()
 
     # Huge leaves: with 64 bits (facts 1.7) --------------------------------------------------------
 

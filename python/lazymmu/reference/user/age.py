@@ -20,6 +20,8 @@ def madvise(process: Process, huge: Huge, mm: int, start: int, end: int, *, free
             _ptes(process, gather, pmd, following, free=free)
         elif following - pmd.va == process.k.geometry.size(PMD):
             huge.age(gather, pmd, free=free)
+        else:
+            gather.leaves(PMD)
         process.k.resched(Resched.COND_RESCHED)
     gather.end_area(pfnmap=False)
     gather.finish()
@@ -27,6 +29,7 @@ def madvise(process: Process, huge: Huge, mm: int, start: int, end: int, *, free
 
 def _ptes(process: Process, gather: Gather, pmd: Entry, end: int, *, free: bool) -> None:
     """``madvise_cold_or_pageout_pte_range``, ``madvise_free_pte_range``."""
+    gather.leaves(PTE)
     table = process.k.descend(pmd)
     page, addr = process.k.geometry.page_size, pmd.va
     site = Site.MADVISE_FREE_PTE if free else Site.MADVISE_COLD_PTE

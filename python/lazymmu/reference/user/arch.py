@@ -109,6 +109,17 @@ class UserArch:
         self.k.store(entry, self.leaf.mkinvalid(old), Store.INVALIDATE)
         return old
 
+    def pmdp_set_wrprotect(self, entry: Entry, word: int) -> None:
+        """``pmdp_set_wrprotect`` of a leaf with this word."""
+        self.k.store(entry, self.k.format.wrprotect(word), Store.PROTECT)
+
+    def pmd_zapped(self, entry: Entry, *, full: bool) -> None:
+        """Behind ``pmdp_huge_get_and_clear_full``; ``full``: everything goes."""
+
+    def gathers_one_size(self) -> bool:
+        """``CONFIG_MMU_GATHER_PAGE_SIZE``."""
+        return False
+
     def set_pmd(self, entry: Entry, word: int) -> None:
         """``set_pmd_at``: one store."""
         self.k.store(entry, word, Store.HUGE)

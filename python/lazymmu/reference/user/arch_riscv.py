@@ -78,7 +78,7 @@ class RiscvUser(UserArch):
 
     def _flush(self, mm: int, span: tuple[int, int], stride: int) -> None:
         """``__flush_tlb_range``: on all CPUs of ``mm_cpumask``."""
-        cpus = self.backend.cpumask(mm)
+        cpus = self.backend.footmarks.of(mm)
         others = cpus - {self.k.cpu}
         if others:
             self.k.emit(ev.IPI, aux=len(others), mm=mm)

@@ -29,6 +29,8 @@ class Stale:
     freed_tables: bool = False
     cleared: set[int] = field(default_factory=set)
     """Levels at which entries were cleared."""
+    page: int | None = None
+    """The level of its leaves, where a gather has only those of one size."""
 
     def level(self) -> int:
         """The lowest of them: ``tlb_get_unmap_shift``."""
@@ -107,7 +109,7 @@ class Gather:
         stale = self.stale
         if stale.cleared or stale.freed_tables:
             self.process.arch.tlb_flush(stale)
-            self.stale = Stale(stale.mm, stale.full)
+            self.stale = Stale(stale.mm, stale.full, page=stale.page)
 
     def flush(self) -> None:
         """``tlb_flush_mmu``: TLBs, then tables, then pages."""
@@ -118,6 +120,13 @@ class Gather:
             for folio, refs in items:
                 self.process.put_folio(folio, refs)
         self.active = 0
+
+    def leaves(self, level: int) -> None:
+        """``tlb_change_page_size``: those of another size are flushed first."""
+        if self.process.arch.gathers_one_size():
+            if not self.stale.full and self.stale.page not in (None, level):
+                self.flush()
+            self.stale.page = level
 
     def finish(self) -> None:
         """``tlb_finish_mmu``."""

@@ -67,16 +67,17 @@ class Huge:
                 folio.refs += 1
                 folio.exclusive = False
             process.folios.deposit(to.table, reserve)
-            word = self.k.format.wrprotect(word)
-            self.k.store(pmd, word, Store.PROTECT)
-            process.arch.set_pmd(to, process.leaf.mkold(word))
+            process.arch.pmdp_set_wrprotect(pmd, word)
+            process.arch.set_pmd(to, process.leaf.mkold(self.k.format.wrprotect(word)))
         return 0
 
     def zap(self, gather: Gather, pmd: Entry) -> None:
         """``zap_huge_pmd``: the reserve goes at once, the pages behind the flush."""
+        gather.leaves(PMD)
         with self.process.lock(pmd.table):
             old = pmd.word
             self.k.store(pmd, 0, Store.GET_AND_CLEAR)
+            self.process.arch.pmd_zapped(pmd, full=gather.stale.full)
             gather.note(PMD, pmd.va, self.size)
             reserve = self._withdraw(pmd)
             if reserve is not None:
@@ -88,6 +89,7 @@ class Huge:
     def protect(self, gather: Gather, pmd: Entry, to: Protection) -> int:
         """``change_huge_pmd``: never empty in between."""
         process, leaf = self.process, self.process.leaf
+        gather.leaves(PMD)
         with process.lock(pmd.table):
             old = process.arch.pmdp_invalidate(pmd, ad=True)
             new = leaf.modify(PMD, old, to.prot)
@@ -146,6 +148,7 @@ class Huge:
     def age(self, gather: Gather, pmd: Entry, *, free: bool) -> None:
         """``MADV_COLD`` and ``MADV_FREE`` of a whole large leaf that nobody else maps."""
         process, leaf = self.process, self.process.leaf
+        gather.leaves(PMD)
         with process.lock(pmd.table):
             word = self.k.read(pmd)
             folio = process.folio(PMD, word)

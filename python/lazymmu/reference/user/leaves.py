@@ -16,6 +16,6 @@ def leaf_of(table_format: Format) -> Leaf | None:
         return X86Leaf(table_format)
     if isinstance(table_format, RiscvFormat):
         return RiscvLeaf(table_format)
-    if isinstance(table_format, PowerPcFormat) and not table_format.radix:
+    if isinstance(table_format, PowerPcFormat):
         return PowerPcLeaf(table_format)
     return Arm64Leaf(table_format) if isinstance(table_format, Arm64Format) else None

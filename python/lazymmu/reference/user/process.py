@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lazymmu.reference import events as ev
 from lazymmu.reference.backend.arm64 import Arm64
-from lazymmu.reference.backend.powerpc import Hash
+from lazymmu.reference.backend.powerpc import Hash, Radix
 from lazymmu.reference.backend.riscv import Riscv
 from lazymmu.reference.backend.xen_pv import XenPv
 from lazymmu.reference.codes import PMD, PTE
@@ -16,6 +16,7 @@ from lazymmu.reference.memory import Entry, Table
 from lazymmu.reference.user.arch import UserArch, X86User
 from lazymmu.reference.user.arch_arm64 import Arm64User
 from lazymmu.reference.user.arch_powerpc import HashUser
+from lazymmu.reference.user.arch_radix import RadixUser
 from lazymmu.reference.user.arch_riscv import RiscvUser
 from lazymmu.reference.user.arch_xen import XenUser
 from lazymmu.reference.user.folios import Folio, Folios
@@ -41,6 +42,8 @@ class Process:
             self.arch = XenUser(k, leaf, k.backend)
         elif isinstance(k.backend, Arm64):
             self.arch = Arm64User(k, leaf, k.backend, folios)
+        elif isinstance(k.backend, Radix):
+            self.arch = RadixUser(k, leaf, k.backend)
         elif isinstance(k.backend, Hash):
             self.arch = HashUser(k, leaf, k.backend)
         elif isinstance(k.backend, Riscv):

@@ -66,6 +66,7 @@ class Protect:
     def _ptes(self, gather: Gather, pmd: Entry, end: int) -> int:
         """``change_pte_range``."""
         process = self.process
+        gather.leaves(PTE)
         table = self.k.descend(pmd)
         page, pages, addr = self.k.geometry.page_size, 0, pmd.va
         with process.pte_lock(table), process.lazy_section(Site.CHANGE_PTE):

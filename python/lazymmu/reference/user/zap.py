@@ -61,6 +61,7 @@ class Zap:
     def _ptes(self, pmd: Entry, start: int, end: int) -> int:
         """``zap_pte_range``: how far it came before the gather was full."""
         process, k, gather = self.process, self.k, self.gather
+        gather.leaves(PTE)
         table = k.descend(pmd)
         self.must_flush = False
         with process.pte_lock(table):

@@ -309,6 +309,18 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _ad: bool) -> Run<u64> {
         user::pmdp_establish_invalid(k, entry)
     }
+    /// `pmdp_set_wrprotect` of a leaf with this word.
+    fn pmdp_set_wrprotect<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        k.store(entry, k.format().wrprotect(word), Store::Protect)
+    }
+    /// Behind `pmdp_huge_get_and_clear_full`, which unmaps a large leaf. `full`: the whole address space goes.
+    fn pmd_zapped<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _full: bool) -> Step {
+        Ok(())
+    }
+    /// `CONFIG_MMU_GATHER_PAGE_SIZE`: a gather has leaves of one size, and is flushed before those of another.
+    fn gathers_one_size() -> bool {
+        false
+    }
     /// `pmd_populate` of an entry that is no table's: the kernel fills a leaf table before it is linked.
     fn pmd_on_stack<W: Watch>(_k: &mut Kernel<Self, W>) -> Step {
         Ok(())

@@ -10,17 +10,19 @@
 
 use std::hash::Hasher;
 
-use super::{Backend, Info, Naming, Registration, new_root, powerpc};
+use super::user::Footmarks;
+use super::{Backend, Info, Naming, Registration, new_root, powerpc, powerpc_radix_user};
 use crate::check::Laws;
-use crate::descriptor::powerpc::PowerPc;
+use crate::descriptor::powerpc::{INVALID, PRESENT, PowerPc, WRITE};
 use crate::descriptor::{Format, Prot};
 use crate::event::codes::{Store, Tlbi};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::kernel::{Entry, Kernel, Watch};
-use crate::machine::MmId;
+use crate::machine::{MmId, TaskId};
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
+use crate::walk::Stale;
 
 pub static REGISTRATION: Registration = Registration::of::<PowerPcRadix>();
 
@@ -28,6 +30,7 @@ pub static REGISTRATION: Registration = Registration::of::<PowerPcRadix>();
 #[derive(Clone, Debug)]
 pub struct PowerPcRadix {
     format: PowerPc,
+    pub(super) footmarks: Footmarks,
 }
 
 impl Backend for PowerPcRadix {
@@ -52,7 +55,7 @@ impl Backend for PowerPcRadix {
     };
 
     fn new(geometry: &Geometry, _options: &Options, _cpus: usize) -> PowerPcRadix {
-        PowerPcRadix { format: PowerPc::new(geometry, true) }
+        PowerPcRadix { format: PowerPc::new(geometry, true), footmarks: Footmarks::default() }
     }
 
     fn format(&self) -> PowerPc {
@@ -141,6 +144,77 @@ impl Backend for PowerPcRadix {
         Laws { needs_barrier: true, dsb_completes: true, ..Laws::coherent(k) }
     }
 
-    /// Nothing is kept.
-    fn digest(&self, _h: &mut dyn Hasher, _names: &dyn Naming) {}
+    fn switch_out<W: Watch>(k: &mut Kernel<Self, W>, _prev: TaskId) -> Step {
+        let (cpu, loaded) = (k.cpu(), k.machine.cpu(k.cpu()).active_mm);
+        k.backend.footmarks.leave(loaded, cpu);
+        Ok(())
+    }
+
+    fn user_huge<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
+    /// `ptep_set_wrprotect` of each.
+    fn wrprotect_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Step {
+        for n in 0..count {
+            let at = k.entry_behind(first, n);
+            if at.word() & WRITE != 0 {
+                k.store(at, at.word() & !WRITE, Store::Protect)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pmdp_set_wrprotect<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        if word & WRITE != 0 { k.store(entry, word & !WRITE, Store::Protect) } else { Ok(()) }
+    }
+
+    fn modify_prot_start<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Run<u64> {
+        powerpc::modify_prot_start(k, first, count, |k, at| {
+            let old = at.word();
+            k.store(at, (old & !PRESENT) | INVALID, Store::Invalidate)?;
+            Ok(old)
+        })
+    }
+
+    fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, _write: bool) -> Run<bool> {
+        powerpc::set_access_flags(k, entry, word, 0)
+    }
+
+    fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _ad: bool) -> Run<u64> {
+        powerpc_radix_user::pmdp_invalidate(k, entry)
+    }
+
+    /// Flushed at once, for a fault may put a table there.
+    fn pmd_zapped<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, full: bool) -> Step {
+        if full { Ok(()) } else { powerpc_radix_user::flush_pmd(k, entry) }
+    }
+
+    fn gathers_one_size() -> bool {
+        true
+    }
+
+    fn merges_vmas() -> bool {
+        true
+    }
+
+    fn needs_flush<W: Watch>(k: &Kernel<Self, W>, old: u64, new: u64) -> bool {
+        k.format().needs_flush(old, new)
+    }
+
+    fn flush_tlb_range<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, start: u64, end: u64, level: Option<Level>) -> Step {
+        powerpc_radix_user::flush_tlb_range(k, mm, (start, end), level)
+    }
+
+    fn flush_tlb_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
+        powerpc_radix_user::flush_tlb_mm(k, mm)
+    }
+
+    fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, stale: &Stale) -> Step {
+        powerpc_radix_user::tlb_flush(k, stale)
+    }
+
+    fn digest(&self, h: &mut dyn Hasher, _names: &dyn Naming) {
+        self.footmarks.digest(h);
+    }
 }

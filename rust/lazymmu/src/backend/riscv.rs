@@ -9,6 +9,7 @@
 
 use std::hash::Hasher;
 
+use super::user::Footmarks;
 use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, riscv_pageattr, riscv_user};
 use crate::check::Laws;
 use crate::descriptor::riscv::Riscv;
@@ -33,17 +34,8 @@ pub struct RiscvBackend {
     format: Riscv,
     /// `new_vmalloc` (`new_valid_map_cpus` in 7.x): a bit for each CPU that has yet to fence for a new mapping.
     new_map: u64,
-    /// `mm_cpumask`: by address space a bit for each CPU that ran it and went on to another one.
-    footmarks: Vec<u64>,
-}
-
-impl RiscvBackend {
-    /// `mm_cpumask`: with ASIDs every CPU that ever ran the address space may still have entries of it.
-    pub(super) fn footmarks_of<W: Watch>(&self, k: &Kernel<RiscvBackend, W>, mm: MmId) -> u64 {
-        let left = self.footmarks.get(usize::from(mm.0)).copied().unwrap_or(0);
-        let running = k.machine.cpus.iter().enumerate().filter(|(_, cpu)| cpu.active_mm == mm);
-        running.fold(left, |mask, (n, _)| mask | 1 << n)
-    }
+    /// With ASIDs a CPU keeps what it has of an address space that it leaves.
+    pub(super) footmarks: Footmarks,
 }
 
 fn is_64bit<W: Watch>(k: &Kernel<RiscvBackend, W>) -> bool {
@@ -82,7 +74,7 @@ impl Backend for RiscvBackend {
 
     fn new(geometry: &Geometry, options: &Options, _cpus: usize) -> RiscvBackend {
         let wide = geometry.entry_bytes == 8;
-        RiscvBackend { format: Riscv { wide, svpbmt: wide && options.riscv_svpbmt }, new_map: 0, footmarks: Vec::new() }
+        RiscvBackend { format: Riscv { wide, svpbmt: wide && options.riscv_svpbmt }, new_map: 0, footmarks: Footmarks::default() }
     }
 
     fn format(&self) -> Riscv {
@@ -255,13 +247,8 @@ impl Backend for RiscvBackend {
 
     /// The CPU may load another root now, and keeps what its TLB holds of this one.
     fn switch_out<W: Watch>(k: &mut Kernel<Self, W>, _prev: TaskId) -> Step {
-        let loaded = usize::from(k.machine.cpu(k.cpu()).active_mm.0);
-        let here = bit(k);
-        let marks = &mut k.backend.footmarks;
-        if loaded != usize::from(INIT_MM.0) {
-            marks.resize(marks.len().max(loaded + 1), 0);
-            marks[loaded] |= here;
-        }
+        let (cpu, loaded) = (k.cpu(), k.machine.cpu(k.cpu()).active_mm);
+        k.backend.footmarks.leave(loaded, cpu);
         Ok(())
     }
 
@@ -307,7 +294,7 @@ impl Backend for RiscvBackend {
 
     fn digest(&self, h: &mut dyn Hasher, _names: &dyn Naming) {
         h.write_u64(self.new_map);
-        self.footmarks.iter().for_each(|mask| h.write_u64(*mask));
+        self.footmarks.digest(h);
     }
 }
 
@@ -336,10 +323,14 @@ mod tests {
 
     #[test]
     fn who_has_yet_to_fence_is_part_of_a_state() {
-        let with = |new_map| digest_of(&RiscvBackend { format: FORMAT, new_map, footmarks: Vec::new() });
+        let with = |new_map| digest_of(&RiscvBackend { format: FORMAT, new_map, footmarks: Footmarks::default() });
         assert_ne!(with(0), with(1));
         assert_ne!(with(2), with(1));
-        let ran = |mask| digest_of(&RiscvBackend { format: FORMAT, new_map: 0, footmarks: vec![0, mask] });
-        assert_ne!(ran(1), ran(2));
+        let ran = |cpu| {
+            let mut footmarks = Footmarks::default();
+            footmarks.leave(MmId(1), crate::machine::CpuId(cpu));
+            digest_of(&RiscvBackend { format: FORMAT, new_map: 0, footmarks })
+        };
+        assert_ne!(ran(0), ran(1));
     }
 }

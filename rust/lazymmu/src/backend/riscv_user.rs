@@ -17,7 +17,7 @@ const EVERYTHING: (u64, u64) = (0, u64::MAX);
 
 /// `__flush_tlb_range`: on the CPUs of `mm_cpumask`. With ASIDs those are all that ever ran the address space.
 fn flush<W: Watch>(k: &mut K<W>, mm: MmId, (start, end): (u64, u64), stride: u64) -> Step {
-    let cpus = k.backend.footmarks_of(k, mm);
+    let cpus = k.backend.footmarks.of(&k.machine, mm);
     let here = 1_u64 << k.cpu().0;
     let others = (cpus & !here).count_ones();
     if others > 0 {

@@ -1,12 +1,51 @@
 //! Loops over user leaves as architectures without an own version have them (`include/linux/pgtable.h`).
 
+use std::hash::Hasher;
+
 use super::Backend;
 use crate::descriptor::Format;
 use crate::event::codes::Store;
 use crate::geometry::Level;
 use crate::kernel::{Entry, Kernel, Watch};
+use crate::machine::{CpuId, INIT_MM, Machine, MmId};
 use crate::stop::{Run, Step};
 use crate::walk::helpers;
+
+/// `mm_cpumask` where CPUs stay in it when they go on to another address space.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Footmarks {
+    /// By address space a bit for each CPU that ran it once.
+    left: Vec<u64>,
+}
+
+impl Footmarks {
+    /// CPUs that run an address space or ran it and may still have entries of it.
+    pub(super) fn of(&self, machine: &Machine, mm: MmId) -> u64 {
+        let left = self.left.get(usize::from(mm.0)).copied().unwrap_or(0);
+        let running = machine.cpus.iter().enumerate().filter(|(_, cpu)| cpu.active_mm == mm);
+        running.fold(left, |mask, (n, _)| mask | 1 << n)
+    }
+
+    /// A CPU may load another root now, and keeps what its TLB holds of this one.
+    pub(super) fn leave(&mut self, mm: MmId, cpu: CpuId) {
+        if mm != INIT_MM {
+            let slot = usize::from(mm.0);
+            self.left.resize(self.left.len().max(slot + 1), 0);
+            self.left[slot] |= 1 << cpu.0;
+        }
+    }
+
+    /// CPUs have invalidated all that they had.
+    pub(super) fn forget(&mut self, mm: MmId, cpus: u64) {
+        if let Some(left) = self.left.get_mut(usize::from(mm.0)) {
+            *left &= !cpus;
+        }
+    }
+
+    pub(super) fn digest(&self, h: &mut dyn Hasher) {
+        self.left.iter().for_each(|mask| h.write_u64(*mask));
+    }
+}
 
 pub(super) fn set_ptes<B: Backend, W: Watch>(k: &mut Kernel<B, W>, first: Entry<'_>, word: u64, count: u64) -> Step {
     let format = k.format();

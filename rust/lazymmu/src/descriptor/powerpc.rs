@@ -221,7 +221,7 @@ impl Format for PowerPc {
     }
 
     fn user(&self) -> Option<&dyn super::user::UserFormat> {
-        if self.radix { None } else { Some(self) }
+        Some(self)
     }
 }
 

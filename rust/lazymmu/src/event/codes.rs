@@ -81,6 +81,9 @@ codes! {
         Vale1 = 33 "vale1",
         Rvale1is = 34 "rvale1is",
         Rvae1is = 35 "rvae1is",
+        Tlbie = 36 "tlbie-va",
+        Tlbiel = 37 "tlbiel-va",
+        TlbielPid = 38 "tlbiel-pid",
         Sfence = 10 "sfence.vma",
         SfenceAll = 11 "sfence.vma-all",
         Tlbimva = 12 "tlbimva",
@@ -115,6 +118,7 @@ impl Tlbi {
                 | Tlbi::Tlbiall
                 | Tlbi::InvtlbAll
                 | Tlbi::TlbiePid
+                | Tlbi::TlbielPid
                 | Tlbi::DemapAll
                 | Tlbi::Aside1is
                 | Tlbi::Idte

@@ -24,6 +24,8 @@ pub struct Stale {
     pub freed_tables: bool,
     /// Levels at which entries were cleared, the lowest first: pte, pmd, pud, p4d.
     pub cleared: [bool; 4],
+    /// The level of the leaves it holds, where those of one gather are all alike.
+    pub page: Option<Level>,
 }
 
 impl Stale {
@@ -64,8 +66,8 @@ pub struct Gather {
 
 impl Gather {
     const fn reset(&mut self) {
-        let Stale { mm, full, .. } = self.stale;
-        self.stale = Stale { mm, full, start: u64::MAX, end: 0, freed_tables: false, cleared: [false; 4] };
+        let Stale { mm, full, page, .. } = self.stale;
+        self.stale = Stale { mm, full, start: u64::MAX, end: 0, freed_tables: false, cleared: [false; 4], page };
     }
 
     /// `__tlb_adjust_range`, and the level.
@@ -91,7 +93,8 @@ impl Gather {
 impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `tlb_gather_mmu`, `tlb_gather_mmu_fullmm`.
     pub(super) fn tlb_gather(&mut self, mm: MmId, full: bool) -> Gather {
-        let stale = Stale { mm, full, start: u64::MAX, end: 0, freed_tables: false, cleared: [false; 4] };
+        let (start, end, cleared) = (u64::MAX, 0, [false; 4]);
+        let stale = Stale { mm, full, start, end, freed_tables: false, cleared, page: None };
         let local = Pages { max: BUNDLE, ..Pages::default() };
         Gather { stale, batches: vec![local], active: 0, tables: Vec::new(), table_batch: None, delayed_rmap: false }
     }
@@ -182,6 +185,18 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             }
         }
         gather.active = 0;
+        Ok(())
+    }
+
+    /// `tlb_change_page_size`: leaves of this level come now.
+    pub(super) fn tlb_change_page_size(&mut self, gather: &mut Gather, level: Level) -> Step {
+        if !B::gathers_one_size() {
+            return Ok(());
+        }
+        if !gather.stale.full && gather.stale.page.is_some_and(|page| page != level) {
+            self.tlb_flush_mmu(gather)?;
+        }
+        gather.stale.page = Some(level);
         Ok(())
     }
 

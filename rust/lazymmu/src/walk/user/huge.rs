@@ -68,9 +68,8 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             self.machine.folios.set_exclusive(folio.start, false);
         }
         self.machine.folios.deposit(to.table.pa, reserve.pa);
-        let word = format.wrprotect(word);
-        self.store(from, word, Store::Protect)?;
-        B::set_pmd_at(self, to, helpers(&format).mkold(word))?;
+        B::pmdp_set_wrprotect(self, from, word)?;
+        B::set_pmd_at(self, to, helpers(&format).mkold(format.wrprotect(word)))?;
         self.table_unlock(from.table.pa)?;
         self.table_unlock(to.table.pa)?;
         Ok(0)
@@ -78,9 +77,11 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `zap_huge_pmd`: the reserve is freed at once, the pages behind the flush.
     pub(super) fn zap_huge_pmd(&mut self, gather: &mut Gather, pmd: Entry<'_>) -> Step {
+        self.tlb_change_page_size(gather, Level::Pmd)?;
         self.table_lock(pmd.table.pa)?;
         let old = self.look(pmd);
         self.store(pmd, 0, Store::GetAndClear)?;
+        B::pmd_zapped(self, pmd, gather.stale.full)?;
         gather.note(Level::Pmd, pmd.va, self.geometry().size(Level::Pmd));
         self.zap_deposited_table(pmd)?;
         self.table_unlock(pmd.table.pa)?;
@@ -94,6 +95,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `change_huge_pmd`: never cleared in between, for others may look at it without the lock.
     pub(super) fn change_huge_pmd(&mut self, gather: &mut Gather, pmd: Entry<'_>, to: Protection) -> Run<i64> {
+        self.tlb_change_page_size(gather, Level::Pmd)?;
         self.table_lock(pmd.table.pa)?;
         let old = B::pmdp_invalidate(self, pmd, true)?;
         let format = self.format();
@@ -218,6 +220,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `madvise_cold_or_pageout_pte_range` and `madvise_free_huge_pmd` on a large leaf that the range covers.
     pub(super) fn age_huge_pmd(&mut self, gather: &mut Gather, pmd: Entry<'_>, free: bool) -> Step {
+        self.tlb_change_page_size(gather, Level::Pmd)?;
         self.table_lock(pmd.table.pa)?;
         let format = self.format();
         let user = helpers(&format);

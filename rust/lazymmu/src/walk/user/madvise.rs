@@ -28,7 +28,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                 Pmd::None => return Ok(()),
                 Pmd::Huge(_) if whole => k.age_huge_pmd(&mut gather, pmd, advice == Advice::Free)?,
                 // The folio would have to be split; it is left as it is, as when it is locked.
-                Pmd::Huge(_) => {}
+                Pmd::Huge(_) => k.tlb_change_page_size(&mut gather, Level::Pmd)?,
                 Pmd::Table => k.madvise_pte_range(&mut gather, pmd, next, advice)?,
             }
             k.resched_point(Resched::CondResched)
@@ -40,6 +40,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `madvise_cold_or_pageout_pte_range`, `madvise_free_pte_range`.
     fn madvise_pte_range(&mut self, gather: &mut Gather, pmd: Entry<'_>, end: u64, advice: Advice) -> Step {
         let site = if advice == Advice::Free { Site::MadviseFreePteRange } else { Site::MadviseColdPteRange };
+        self.tlb_change_page_size(gather, Level::Pte)?;
         let table = self.open_below(pmd)?;
         let slot = self.pte_map_lock(&table)?;
         self.pte_begin(site)?;

@@ -54,6 +54,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `change_pte_range`: the flush is left to the gather.
     fn change_pte_range(&mut self, gather: &mut Gather, pmd: Entry<'_>, end: u64, to: Protection) -> Run<i64> {
+        self.tlb_change_page_size(gather, Level::Pte)?;
         let table = self.open_below(pmd)?;
         let slot = self.pte_map_lock(&table)?;
         self.pte_begin(Site::ChangePteRange)?;

@@ -66,6 +66,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `zap_pte_range`; returns how far it came.
     fn zap_pte_range(&mut self, gather: &mut Gather, pmd: Entry<'_>, start: u64, end: u64, reclaim: bool) -> Run<u64> {
+        self.tlb_change_page_size(gather, Level::Pte)?;
         let table = self.open_below(pmd)?;
         let slot = self.pte_map_lock(&table)?;
         self.pte_begin(Site::ZapPteRange)?;
