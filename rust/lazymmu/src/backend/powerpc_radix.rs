@@ -202,7 +202,13 @@ impl Backend for PowerPcRadix {
         k.format().needs_flush(old, new)
     }
 
-    fn flush_tlb_range<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, start: u64, end: u64, level: Option<Level>) -> Step {
+    fn flush_tlb_range<W: Watch>(
+        k: &mut Kernel<Self, W>,
+        mm: MmId,
+        start: u64,
+        end: u64,
+        level: Option<Level>,
+    ) -> Step {
         powerpc_radix_user::flush_tlb_range(k, mm, (start, end), level)
     }
 

@@ -74,7 +74,11 @@ impl Backend for RiscvBackend {
 
     fn new(geometry: &Geometry, options: &Options, _cpus: usize) -> RiscvBackend {
         let wide = geometry.entry_bytes == 8;
-        RiscvBackend { format: Riscv { wide, svpbmt: wide && options.riscv_svpbmt }, new_map: 0, footmarks: Footmarks::default() }
+        RiscvBackend {
+            format: Riscv { wide, svpbmt: wide && options.riscv_svpbmt },
+            new_map: 0,
+            footmarks: Footmarks::default(),
+        }
     }
 
     fn format(&self) -> Riscv {
