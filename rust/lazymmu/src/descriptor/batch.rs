@@ -23,7 +23,7 @@ const VERDICT: usize = 9;
 const FIRST: usize = 10;
 /// Most 64-bit lanes of a record.
 const LANES: usize = 8;
-/// Most bits whose combinations have a table of verdicts.
+/// Most bits whose combinations have a table of verdicts, or of kinds.
 const WATCHED: u32 = 12;
 
 /// Bits of the word that go to a lane in their order.
@@ -60,6 +60,42 @@ struct Plan {
     allowed: Vec<u64>,
 }
 
+/// The kind of each word: of every combination of the bits that decide it, where those are few.
+#[derive(Clone, Debug, Default)]
+struct Kinds {
+    deciding: u64,
+    table: Vec<u8>,
+    /// What decides where they are many: the first of these `(mask, value)` that takes the word.
+    tests: Vec<(u64, u64)>,
+}
+
+impl Kinds {
+    fn new(plans: &[Plan]) -> Kinds {
+        let deciding = plans.iter().fold(0, |mask, plan| mask | plan.mask);
+        let mut kinds = Kinds { tests: plans.iter().map(|plan| (plan.mask, plan.value)).collect(), ..Kinds::default() };
+        if deciding.count_ones() <= WATCHED {
+            let of = |bits| kinds.test(Portable.deposit(bits, deciding)) as u8;
+            kinds.table = (0..1 << deciding.count_ones()).map(of).collect();
+            kinds.deciding = deciding;
+        }
+        kinds
+    }
+
+    /// The first that takes the word; the last one stands for what they forgot.
+    fn test(&self, word: u64) -> usize {
+        let taken = self.tests.iter().position(|(mask, value)| word & mask == *value);
+        taken.unwrap_or(self.tests.len().saturating_sub(1))
+    }
+
+    #[inline(always)]
+    fn of<B: Bits>(&self, bits: B, word: u64) -> usize {
+        match self.table.get(bits.extract(word, self.deciding) as usize) {
+            Some(kind) => usize::from(*kind),
+            None => self.test(word),
+        }
+    }
+}
+
 /// The compiled form of a [`Place`].
 #[derive(Clone, Debug)]
 pub struct Codec {
@@ -67,6 +103,7 @@ pub struct Codec {
     columns: Vec<Column>,
     lanes: usize,
     plans: Vec<Plan>,
+    kinds: Kinds,
 }
 
 /// Runs one of the loops below with the sizes of a codec as constants.
@@ -76,8 +113,8 @@ macro_rules! sized {
     };
     ($codec:expr, $body:ident, $from:ident, $out:ident, $($lanes:literal)*) => {
         match $codec.lanes {
-            $($lanes => fastest($body::<$lanes> { plans: &compile(&$codec.plans), $from, $out }),)*
-            _ => fastest($body::<LANES> { plans: &compile(&$codec.plans), $from, $out }),
+            $($lanes => fastest($body::<$lanes> { plans: &compile(&$codec.plans), kinds: &$codec.kinds, $from, $out }),)*
+            _ => fastest($body::<LANES> { plans: &compile(&$codec.plans), kinds: &$codec.kinds, $from, $out }),
         }
     };
 }
@@ -101,7 +138,8 @@ impl Codec {
         if lanes > LANES {
             return Err(DescriptorError::NoFormat { geometry: place.geometry });
         }
-        Ok(Codec { place, columns, lanes, plans })
+        let kinds = Kinds::new(&plans);
+        Ok(Codec { place, columns, lanes, plans, kinds })
     }
 
     #[must_use]
@@ -330,19 +368,8 @@ fn compile<const L: usize>(plans: &[Plan]) -> Vec<Compiled<'_, L>> {
         .collect()
 }
 
-/// The kind of a word: the first plan that takes it. Most words are of the first.
+/// The bits of a word that are out of order in the record.
 #[inline(always)]
-fn select<const L: usize>(plans: &[Compiled<'_, L>], word: u64) -> usize {
-    let mut n = 0;
-    while n + 1 < plans.len() && word & plans[n].mask != plans[n].value {
-        n += 1;
-    }
-    n
-}
-
-/// The bits of a word that are out of order in the record. Not inlined: most kinds have none.
-#[cold]
-#[inline(never)]
 fn scatter<B: Bits>(bits: B, word: u64, extra: &[(usize, Group)], record: &mut [u64]) {
     for (lane, group) in extra {
         record[*lane] |= bits.deposit(bits.extract(word, group.word), group.lane).to_le();
@@ -350,8 +377,7 @@ fn scatter<B: Bits>(bits: B, word: u64, extra: &[(usize, Group)], record: &mut [
 }
 
 /// The same bits for the word.
-#[cold]
-#[inline(never)]
+#[inline(always)]
 fn gather<B: Bits>(bits: B, record: &[u64], extra: &[(usize, Group)]) -> u64 {
     let mut word = 0;
     for (lane, group) in extra {
@@ -364,6 +390,7 @@ fn gather<B: Bits>(bits: B, record: &[u64], extra: &[(usize, Group)]) -> u64 {
 
 struct Decode<'a, const L: usize> {
     plans: &'a [Compiled<'a, L>],
+    kinds: &'a Kinds,
     words: &'a [u64],
     out: &'a mut [u64],
 }
@@ -374,16 +401,25 @@ impl<const L: usize> Loop for Decode<'_, L> {
 
     #[inline(always)]
     fn run<B: Bits>(self, bits: B) -> u64 {
-        let mut all = 0;
-        let plans = self.plans;
         let (records, _) = self.out.as_chunks_mut::<L>();
-        let Some(first) = plans.first() else { return all };
-        for (word, record) in self.words.iter().zip(records) {
-            all |= *word;
-            if *word & first.mask == first.value {
-                first.record(bits, *word, record);
-            } else {
-                plans[select(plans, *word)].record(bits, *word, record);
+        let count = records.len().min(self.words.len());
+        let (mut all, mut at, mut kind) = (0, 0, 0);
+        while at < count {
+            // Words of one kind come together: its plan then stays in registers.
+            let Some(&plan) = self.plans.get(kind) else { return all };
+            while at < count {
+                let word = self.words[at];
+                // The first kind takes whatever has its bits: no need to look at the others.
+                if !(kind == 0 && word & plan.mask == plan.value) {
+                    let found = self.kinds.of(bits, word);
+                    if found != kind {
+                        kind = found;
+                        break;
+                    }
+                }
+                all |= word;
+                plan.record(bits, word, &mut records[at]);
+                at += 1;
             }
         }
         all
@@ -429,12 +465,13 @@ impl<const L: usize> Compiled<'_, L> {
         if !self.extra.is_empty() {
             word |= gather(bits, record, self.extra);
         }
-        (word, wrong != 0 || word & self.mask != self.value)
+        (word, wrong != 0)
     }
 }
 
 struct Encode<'a, const L: usize> {
     plans: &'a [Compiled<'a, L>],
+    kinds: &'a Kinds,
     records: &'a [u64],
     out: &'a mut [u64],
 }
@@ -445,22 +482,25 @@ impl<const L: usize> Loop for Encode<'_, L> {
 
     #[inline(always)]
     fn run<B: Bits>(self, bits: B) -> Option<usize> {
-        let plans = self.plans;
         let (records, _) = self.records.as_chunks::<L>();
-        let Some(first) = plans.first() else { return Some(0) };
-        for (at, (record, out)) in records.iter().zip(self.out).enumerate() {
-            let code = usize::from((record[KIND / 8].to_le() >> (KIND % 8 * 8)) as u8);
-            let wrong;
-            if code == 0 {
-                (*out, wrong) = first.word(bits, record);
-            } else if code < plans.len() {
-                let (word, misfit) = plans[code].word(bits, record);
-                (*out, wrong) = (word, misfit || select(plans, word) != code);
-            } else {
-                wrong = true;
-            }
-            if wrong {
-                return Some(at);
+        let count = records.len().min(self.out.len());
+        let (mut at, mut code) = (0, 0);
+        while at < count {
+            let Some(&plan) = self.plans.get(code) else { return Some(at) };
+            while at < count {
+                let record = &records[at];
+                let given = usize::from((record[KIND / 8].to_le() >> (KIND % 8 * 8)) as u8);
+                if given != code {
+                    code = given;
+                    break;
+                }
+                let (word, wrong) = plan.word(bits, record);
+                let fits = word & plan.mask == plan.value && (code == 0 || self.kinds.of(bits, word) == code);
+                if wrong || !fits {
+                    return Some(at);
+                }
+                self.out[at] = word;
+                at += 1;
             }
         }
         None
