@@ -46,7 +46,7 @@ pub fn fastest(subjects: &mut [Box<dyn Subject>], rounds: usize) -> Vec<(String,
 }
 
 /// `count` page addresses from `start`, in order or (the same ones, with repetitions) at random.
-pub fn addresses(start: u64, count: u64, random: bool) -> Vec<u64> {
+pub fn addresses(start: u64, page: u64, count: u64, random: bool) -> Vec<u64> {
     let mut x = 12345u64;
     let mut any = || {
         x ^= x << 13;
@@ -54,5 +54,5 @@ pub fn addresses(start: u64, count: u64, random: bool) -> Vec<u64> {
         x ^= x << 17;
         x % count
     };
-    (0..count).map(|n| start + if random { any() } else { n } * PAGE).collect()
+    (0..count).map(|n| start + if random { any() } else { n } * page).collect()
 }

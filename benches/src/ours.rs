@@ -1,5 +1,6 @@
 //! lazymmu itself, through the same door that Python uses.
 
+use lazymmu::backend;
 use lazymmu::event::Log;
 use lazymmu::kernel::Setup;
 use lazymmu::machine::INIT_MM;
@@ -8,7 +9,7 @@ use lazymmu::scenario::Program;
 use lazymmu::walk::PteFnKind;
 use serde_json::json;
 
-use crate::{PAGE, PAGES, Pass, Subject, addresses, per};
+use crate::{PAGES, Pass, Subject, addresses, per};
 
 /// A backend and a scheme.
 #[derive(Clone, Copy, Debug)]
@@ -22,18 +23,42 @@ pub struct Walks {
     name: String,
     config: Config,
     mode: Mode,
+    range: Range,
     programs: Vec<(&'static str, Program)>,
 }
 
-/// Where the large range lies, and the frames it is mapped to.
-pub fn start(backend: &str) -> u64 {
-    if backend == "arm64" { 0xffff_8000_8000_0000 } else { 0xffff_c900_0000_0000 }
+/// What a backend works on: a range at the start of its vmalloc space, as large as that allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    pub start: u64,
+    pub pages: u64,
+    pub page: u64,
+    /// Bits to set and to clear in a page that becomes read-only, as `PAGE_KERNEL_RO` differs from `PAGE_KERNEL`. Both are 0
+    /// where it does not: `pte_wrprotect` is used there.
+    read_only: (u64, u64),
 }
-pub const FRAMES: u64 = 1 << 32;
 
-/// The bit that makes a kernel page read-only in the entry format, as (set, clear).
-fn read_only(backend: &str) -> (u64, u64) {
-    if backend == "arm64" { (1 << 7, 1 << 51) } else { (0, 1 << 1) }
+pub const FRAMES: u64 = 1 << 32;
+/// Where there are no frames above 4 GiB.
+const LOW_FRAMES: u64 = 1 << 28;
+
+impl Range {
+    /// At most so many pages.
+    pub fn of(backend: &'static str, pages: u64) -> Range {
+        let machine = boot(Config { backend, scheme: "v7.0" }, Mode::Quiet, 0);
+        let prots = machine.format().prots();
+        let prot = |name| prots.iter().find(|(known, _)| *known == name).map_or(0, |(_, prot)| *prot);
+        let (writable, read_only) = (prot("PAGE_KERNEL"), prot("PAGE_KERNEL_RO"));
+        let registered = backend::by_name(backend).expect("a backend");
+        let geometry = backend::geometry(registered, None).expect("its geometry");
+        let (layout, page) = (geometry.layout, geometry.page_size());
+        Range {
+            start: layout.vmalloc_start,
+            pages: pages.min((layout.vmalloc_end - layout.vmalloc_start) / page / 512 * 512),
+            page,
+            read_only: (read_only & !writable, writable & !read_only),
+        }
+    }
 }
 
 /// One operation as a program.
@@ -42,15 +67,19 @@ pub fn program(op: &serde_json::Value) -> Program {
 }
 
 /// The operations on a range, by phase.
-pub fn operations(backend: &str, pages: u64) -> Vec<(&'static str, serde_json::Value)> {
-    let (va, size) = (start(backend), pages * PAGE);
-    let (set, clear) = read_only(backend);
+pub fn operations(range: Range) -> Vec<(&'static str, serde_json::Value)> {
+    let (va, size) = (range.start, range.pages * range.page);
+    let pa = if va >> 32 == 0 { LOW_FRAMES } else { FRAMES };
+    let max_shift = range.page.trailing_zeros();
+    let callback = match range.read_only {
+        (0, 0) => json!({"kind": PteFnKind::Wrprotect}),
+        (set, clear) => json!({"kind": PteFnKind::Protect, "set": set, "clear": clear}),
+    };
     vec![
-        ("map", json!({"vmap_range_noflush": {"va": va, "size": size, "pa": FRAMES, "max_shift": 12}})),
+        ("map", json!({"vmap_range_noflush": {"va": va, "size": size, "pa": pa, "max_shift": max_shift}})),
         (
             "protect",
-            json!({"apply_to_page_range": {"va": va, "size": size, "create": false,
-                "callback": {"kind": PteFnKind::Protect, "set": set, "clear": clear}}}),
+            json!({"apply_to_page_range": {"va": va, "size": size, "create": false, "callback": callback}}),
         ),
         ("unmap", json!({"vunmap_range": {"va": va, "size": size, "noflush": true}})),
     ]
@@ -73,8 +102,9 @@ impl Walks {
             Mode::Checked => "checker",
             Mode::Logged => "log and checker",
         };
-        let programs = operations(config.backend, PAGES).iter().map(|(n, op)| (*n, program(op))).collect();
-        Walks { name: format!("lazymmu {} {}, {watched}", config.backend, config.scheme), config, mode, programs }
+        let range = Range::of(config.backend, PAGES);
+        let programs = operations(range).iter().map(|(n, op)| (*n, program(op))).collect();
+        Walks { name: format!("lazymmu {} {}, {watched}", config.backend, config.scheme), config, mode, range, programs }
     }
 }
 
@@ -87,10 +117,10 @@ impl Subject for Walks {
         let mut machine = boot(self.config, self.mode, 0);
         let mut pass = Vec::new();
         for (phase, program) in &self.programs {
-            let (time, log) = per(PAGES, || run(&mut *machine, program));
+            let (time, log) = per(self.range.pages, || run(&mut *machine, program));
             pass.push((*phase, time));
             if *phase == "protect" && self.mode == Mode::Quiet {
-                pass.extend(translations(&*machine, self.config.backend));
+                pass.extend(translations(&*machine, self.range));
             }
             drop(log);
         }
@@ -98,20 +128,20 @@ impl Subject for Walks {
     }
 }
 
-fn translations(machine: &dyn AnyRunner, backend: &str) -> Pass {
+fn translations(machine: &dyn AnyRunner, range: Range) -> Pass {
     let mut pass = Vec::new();
     for (phase, single, random) in [
         ("translate sequential", "translate one by one, sequential", false),
         ("translate random", "translate one by one, random", true),
     ] {
-        let vas = addresses(start(backend), PAGES, random);
-        pass.push((phase, per(PAGES, || machine.translate_many(INIT_MM, &vas)).0));
+        let vas = addresses(range.start, range.page, range.pages, random);
+        pass.push((phase, per(range.pages, || machine.translate_many(INIT_MM, &vas)).0));
         let all = || {
             vas.iter()
                 .filter(|va| matches!(machine.translate(INIT_MM, **va), lazymmu::kernel::Translation::Leaf { .. }))
                 .count()
         };
-        pass.push((single, per(PAGES, all).0));
+        pass.push((single, per(range.pages, all).0));
     }
     pass
 }

@@ -4,13 +4,19 @@
 
 use std::hint::black_box;
 
+use lazymmu::backend;
 use lazymmu::machine::INIT_MM;
 use lazymmu::run::Mode;
 use lazymmu_benches::addresses;
-use lazymmu_benches::ours::{Config, boot, operations, program, run, start};
+use lazymmu_benches::ours::{Config, Range, boot, operations, program, run};
 
 const PAGES: u64 = 16 * 512;
-const CONFIGS: [(&str, &str); 3] = [("x86-64", "v7.0"), ("arm64", "v7.0"), ("arm64", "v6.12")];
+
+/// Every backend, and the one scheme that makes arm64 do more for each page.
+fn configs() -> Vec<Config> {
+    let all = backend::ALL.iter().map(|info| Config { backend: info.name, scheme: "v7.0" });
+    all.chain([Config { backend: "arm64", scheme: "v6.12" }]).collect()
+}
 
 /// Callgrind counts while this runs.
 #[inline(never)]
@@ -21,8 +27,8 @@ fn measured(work: impl FnOnce()) {
 
 fn workloads() -> Vec<(String, Config, Mode, &'static str)> {
     let mut all = Vec::new();
-    for (backend, scheme) in CONFIGS {
-        let config = Config { backend, scheme };
+    for config in configs() {
+        let Config { backend, scheme } = config;
         for (mode, text) in [(Mode::Quiet, "quiet"), (Mode::Logged, "logged")] {
             for phase in ["map", "protect", "unmap"] {
                 all.push((format!("{backend} {scheme} {text} {phase}"), config, mode, phase));
@@ -35,14 +41,17 @@ fn workloads() -> Vec<(String, Config, Mode, &'static str)> {
 
 fn main() {
     let Some(name) = std::env::args().nth(1) else {
-        workloads().iter().for_each(|(name, ..)| println!("{PAGES}\t{name}"));
+        for (name, config, ..) in workloads() {
+            println!("{}\t{name}", Range::of(config.backend, PAGES).pages);
+        }
         return;
     };
     let (_, config, mode, wanted) = workloads().into_iter().find(|w| w.0 == name).expect("a workload that is listed");
     let mut machine = boot(config, mode, 0);
-    for (phase, op) in operations(config.backend, PAGES) {
+    let range = Range::of(config.backend, PAGES);
+    for (phase, op) in operations(range) {
         if wanted == "translate" && phase == "protect" {
-            let vas = addresses(start(config.backend), PAGES, true);
+            let vas = addresses(range.start, range.page, range.pages, true);
             measured(|| drop(black_box(machine.translate_many(INIT_MM, &vas))));
         }
         let program = program(&op);

@@ -5,8 +5,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use lazymmu::backend;
 use lazymmu::run::Mode;
-use lazymmu_benches::ours::{Config, Walks, boot, operations, program, run};
+use lazymmu_benches::ours::{Config, Range, Walks, boot, operations, program, run};
 use lazymmu_benches::peers::{Aarch64Paging, X86_64};
 use lazymmu_benches::{PAGES, Subject, fastest, per};
 use serde_json::{Value, json};
@@ -42,11 +43,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// What is held against peers, and measured in detail.
 const CONFIGS: [(&str, &str); 4] = [("x86-64", "v7.0"), ("x86-64", "v6.12"), ("arm64", "v7.0"), ("arm64", "v6.12")];
 
 /// Bytes for each mapped page: of the tables as the model counts them, of the process, and of the log.
 fn memory(config: Config) -> Value {
-    let map = program(&operations(config.backend, PAGES)[0].1);
+    let map = program(&operations(Range::of(config.backend, PAGES))[0].1);
     let mut machine = boot(config, Mode::Logged, 0);
     let (tables, live) = (machine.machine().memory.len(), LIVE.load(Ordering::Relaxed));
     let log = run(&mut *machine, &map);
@@ -64,7 +66,7 @@ fn memory(config: Config) -> Value {
 fn by_range(config: Config, rounds: usize) -> Value {
     let points = (12..=20).step_by(2).map(|shift| {
         let pages = 1u64 << shift;
-        let all: Vec<_> = operations(config.backend, pages).iter().map(|(_, op)| program(op)).collect();
+        let all: Vec<_> = operations(Range::of(config.backend, pages)).iter().map(|(_, op)| program(op)).collect();
         let pass = || {
             let mut machine = boot(config, Mode::Quiet, 0);
             per(1, || all.iter().for_each(|program| drop(run(&mut *machine, program)))).0
@@ -94,7 +96,8 @@ fn main() {
     let rounds = std::env::args().nth(1).map_or(8, |n| n.parse().expect("a number of rounds"));
     let part = std::env::args().nth(2).unwrap_or_default();
     let mut subjects: Vec<Box<dyn Subject>> = vec![Box::new(X86_64), Box::new(Aarch64Paging)];
-    for (backend, scheme) in CONFIGS {
+    let others = backend::ALL.iter().map(|info| (info.name, "v7.0")).filter(|config| !CONFIGS.contains(config));
+    for (backend, scheme) in CONFIGS.into_iter().chain(others) {
         for mode in [Mode::Quiet, Mode::Logged] {
             subjects.push(Box::new(Walks::new(Config { backend, scheme }, mode)));
         }

@@ -159,6 +159,8 @@ impl Section {
 pub struct Track {
     pub laws: Laws,
     pub(super) pending: Vec<Pending>,
+    /// At least the CPUs whose stores these are, as bits.
+    owners: u16,
     pub(super) walks: Vec<OpenWalk>,
     sections: Vec<Section>,
     /// The last barrier completed something.
@@ -177,6 +179,7 @@ impl Track {
         Track {
             laws,
             pending: Vec::new(),
+            owners: 0,
             walks: Vec::new(),
             sections: Vec::new(),
             completed: false,
@@ -398,6 +401,12 @@ impl Track {
 
     /// A store by way of entries that other CPUs have stored.
     fn reach(&mut self, event: &Event) {
+        if self.pending.is_empty() {
+            self.owners = 0;
+        }
+        if self.owners & !(1 << (event.cpu & 15)) == 0 {
+            return;
+        }
         for p in &mut self.pending {
             if p.cpu != event.cpu && !p.queued && p.level > event.level && p.covers(event.va) {
                 p.reached |= 1 << (event.cpu & 15);
@@ -436,6 +445,7 @@ impl Track {
             last.next = last.end;
             return;
         }
+        self.owners |= 1 << (event.cpu & 15);
         self.pending.push(Pending {
             start: event.va,
             end: event.va.wrapping_add(size),
