@@ -60,39 +60,66 @@ struct Plan {
     allowed: Vec<u64>,
 }
 
-/// The kind of each word: of every combination of the bits that decide it, where those are few.
-#[derive(Clone, Debug, Default)]
+/// The kind of each word. Most kinds are told by few bits, whose combinations have a table; others, such as an entry that is
+/// empty, by nearly all.
+#[derive(Clone, Debug)]
 struct Kinds {
+    /// The bits that decide between those of the table.
     deciding: u64,
     table: Vec<u8>,
-    /// What decides where they are many: the first of these `(mask, value)` that takes the word.
-    tests: Vec<(u64, u64)>,
+    /// The others: mask, value, and the kind. It goes before later ones.
+    wide: Vec<(u64, u64, usize)>,
 }
 
 impl Kinds {
     fn new(plans: &[Plan]) -> Kinds {
-        let deciding = plans.iter().fold(0, |mask, plan| mask | plan.mask);
-        let mut kinds = Kinds { tests: plans.iter().map(|plan| (plan.mask, plan.value)).collect(), ..Kinds::default() };
-        if deciding.count_ones() <= WATCHED {
-            let of = |bits| kinds.test(Portable.deposit(bits, deciding)) as u8;
-            kinds.table = (0..1 << deciding.count_ones()).map(of).collect();
-            kinds.deciding = deciding;
+        let mut kinds = Kinds { deciding: 0, table: Vec::new(), wide: Vec::new() };
+        let mut narrow = Vec::new();
+        let mut by_width: Vec<_> = plans.iter().enumerate().collect();
+        by_width.sort_by_key(|(_, plan)| plan.mask.count_ones());
+        for (n, plan) in by_width {
+            if (kinds.deciding | plan.mask).count_ones() <= WATCHED {
+                kinds.deciding |= plan.mask;
+                narrow.push((n, plan));
+            } else {
+                kinds.wide.push((plan.mask, plan.value, n));
+            }
         }
+        narrow.sort_by_key(|(n, _)| *n);
+        kinds.wide.sort_by_key(|(.., n)| *n);
+        // The last kind stands for what formats forgot.
+        let last = plans.len().saturating_sub(1);
+        let kind = |bits| {
+            let word = Portable.deposit(bits, kinds.deciding);
+            narrow.iter().find(|(_, plan)| word & plan.mask == plan.value).map_or(last, |(n, _)| *n) as u8
+        };
+        kinds.table = (0..1 << kinds.deciding.count_ones()).map(kind).collect();
         kinds
     }
 
-    /// The first that takes the word; the last one stands for what they forgot.
-    fn test(&self, word: u64) -> usize {
-        let taken = self.tests.iter().position(|(mask, value)| word & mask == *value);
-        taken.unwrap_or(self.tests.len().saturating_sub(1))
+    fn selector(&self) -> Selector<'_> {
+        Selector { deciding: self.deciding, table: &self.table, wide: &self.wide }
     }
+}
 
+/// The same, in registers.
+#[derive(Clone, Copy)]
+struct Selector<'a> {
+    deciding: u64,
+    table: &'a [u8],
+    wide: &'a [(u64, u64, usize)],
+}
+
+impl Selector<'_> {
     #[inline(always)]
-    fn of<B: Bits>(&self, bits: B, word: u64) -> usize {
-        match self.table.get(bits.extract(word, self.deciding) as usize) {
-            Some(kind) => usize::from(*kind),
-            None => self.test(word),
+    fn kind<B: Bits>(self, bits: B, word: u64) -> usize {
+        let kind = usize::from(self.table[bits.extract(word, self.deciding) as usize]);
+        for &(mask, value, wide) in self.wide {
+            if wide < kind && word & mask == value {
+                return wide;
+            }
         }
+        kind
     }
 }
 
@@ -113,8 +140,8 @@ macro_rules! sized {
     };
     ($codec:expr, $body:ident, $from:ident, $out:ident, $($lanes:literal)*) => {
         match $codec.lanes {
-            $($lanes => fastest($body::<$lanes> { plans: &compile(&$codec.plans), kinds: &$codec.kinds, $from, $out }),)*
-            _ => fastest($body::<LANES> { plans: &compile(&$codec.plans), kinds: &$codec.kinds, $from, $out }),
+            $($lanes => fastest($body::<$lanes> { plans: &compile(&$codec.plans), kinds: $codec.kinds.selector(), $from, $out }),)*
+            _ => fastest($body::<LANES> { plans: &compile(&$codec.plans), kinds: $codec.kinds.selector(), $from, $out }),
         }
     };
 }
@@ -390,7 +417,7 @@ fn gather<B: Bits>(bits: B, record: &[u64], extra: &[(usize, Group)]) -> u64 {
 
 struct Decode<'a, const L: usize> {
     plans: &'a [Compiled<'a, L>],
-    kinds: &'a Kinds,
+    kinds: Selector<'a>,
     words: &'a [u64],
     out: &'a mut [u64],
 }
@@ -403,15 +430,16 @@ impl<const L: usize> Loop for Decode<'_, L> {
     fn run<B: Bits>(self, bits: B) -> u64 {
         let (records, _) = self.out.as_chunks_mut::<L>();
         let count = records.len().min(self.words.len());
+        let (words, kinds) = (self.words, self.kinds);
         let (mut all, mut at, mut kind) = (0, 0, 0);
         while at < count {
             // Words of one kind come together: its plan then stays in registers.
             let Some(&plan) = self.plans.get(kind) else { return all };
             while at < count {
-                let word = self.words[at];
+                let word = words[at];
                 // The first kind takes whatever has its bits: no need to look at the others.
                 if !(kind == 0 && word & plan.mask == plan.value) {
-                    let found = self.kinds.of(bits, word);
+                    let found = kinds.kind(bits, word);
                     if found != kind {
                         kind = found;
                         break;
@@ -471,7 +499,7 @@ impl<const L: usize> Compiled<'_, L> {
 
 struct Encode<'a, const L: usize> {
     plans: &'a [Compiled<'a, L>],
-    kinds: &'a Kinds,
+    kinds: Selector<'a>,
     records: &'a [u64],
     out: &'a mut [u64],
 }
@@ -484,6 +512,7 @@ impl<const L: usize> Loop for Encode<'_, L> {
     fn run<B: Bits>(self, bits: B) -> Option<usize> {
         let (records, _) = self.records.as_chunks::<L>();
         let count = records.len().min(self.out.len());
+        let (out, kinds) = (self.out, self.kinds);
         let (mut at, mut code) = (0, 0);
         while at < count {
             let Some(&plan) = self.plans.get(code) else { return Some(at) };
@@ -495,11 +524,11 @@ impl<const L: usize> Loop for Encode<'_, L> {
                     break;
                 }
                 let (word, wrong) = plan.word(bits, record);
-                let fits = word & plan.mask == plan.value && (code == 0 || self.kinds.of(bits, word) == code);
+                let fits = word & plan.mask == plan.value && (code == 0 || kinds.kind(bits, word) == code);
                 if wrong || !fits {
                     return Some(at);
                 }
-                self.out[at] = word;
+                out[at] = word;
                 at += 1;
             }
         }
