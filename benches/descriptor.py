@@ -1,8 +1,9 @@
 """Decoding and encoding arrays of entries, against the same in vectorised NumPy: `python benches/descriptor.py`.
 
 Both sides fill the same structured array from the same words in the same run, with arrays that exist beforehand. What
-NumPy does is what one would write by hand: one shift and mask a column. It is told that all words are of one kind, and its
-verdict column is left out, so ratios flatter it, those of links with their few columns most. Times are CPU times of one thread, the best of several rounds.
+NumPy does is what one would write by hand: one shift and mask a column. It is told that all words are of one kind, and
+its verdict column is left out, so ratios flatter it, those of links with their few columns most. Times are CPU times of
+one thread, the best of several rounds.
 """
 
 from __future__ import annotations
