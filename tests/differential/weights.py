@@ -28,6 +28,7 @@ WEIGHTS = {
     "bh_enable": 1,
     "sleep": 1,
     "cond_resched": 1,
+    "need_resched": 1,
     "might_sleep": 1,
     "switch": 3,
     "migrate": 2,
@@ -46,6 +47,7 @@ WEIGHTS = {
 
 USER_WEIGHTS = {
     "access": 6,
+    "need_resched": 2,
     "do_anonymous_page": 14,
     "finish_fault": 5,
     "do_huge_pmd_anonymous_page": 4,

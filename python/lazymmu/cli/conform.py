@@ -43,9 +43,7 @@ def main(recordings: Recordings, json: common.Json = False) -> bool:
 
 
 def _difference(report: Report, d: Difference) -> dict[str, Any]:
-    out: dict[str, Any] = {"op": d.op, "what": d.what, "model": d.model, "kernel": d.kernel}
-    if d.reason is not None:
-        out |= {"reason": d.reason.name, "explanation": d.reason.text}
+    out = {"op": d.op, "what": d.what, "model": d.model, "kernel": d.kernel}
     return {**out, "command": d.command, "file": report.recording}
 
 
@@ -58,22 +56,19 @@ def _value(source: str, reports: list[Report]) -> dict[str, Any]:
         "recording": source,
         "ops": sum(report.ops for report in reports),
         "agree": sum(report.agree for report in reports),
-        "explained": sum(report.explained for report in reports),
         "differences": [_difference(report, d) for report in reports for d in report.differences],
         "compared": dict(checked),
-        "files": [{"file": r.recording, "ops": r.ops, "agree": r.agree, "explained": r.explained} for r in reports],
+        "files": [{"file": r.recording, "ops": r.ops, "agree": r.agree} for r in reports],
     }
 
 
 def _show(console: Console, report: Report) -> None:
     compared = ", ".join(f"{number} {what}" for what, number in report.checked.items())
-    explained = f", {report.explained} differ for a proven reason" if report.explained else ""
-    head = f"{report.recording}: {report.agree} of {report.ops} operations agree{explained}"
+    head = f"{report.recording}: {report.agree} of {report.ops} operations agree"
     console.print(f"{head} ({compared})", soft_wrap=True, markup=False)
     for d in report.differences[:SHOWN]:
         console.print(f"  op {d.op} {d.command}", soft_wrap=True, markup=False)
-        why = f" [{d.reason.name}: {d.reason.text}]" if d.reason else ""
-        text = f"    {d.what}: model {d.model or '-'}, kernel {d.kernel or '-'}{why}"
+        text = f"    {d.what}: model {d.model or '-'}, kernel {d.kernel or '-'}"
         console.print(text, soft_wrap=True, markup=False)
     if (more := len(report.differences) - SHOWN) > 0:
         console.print(f"  ... and {more} more differences")

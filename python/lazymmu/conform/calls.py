@@ -192,6 +192,31 @@ def xen_recorded(events: Iterable[Sequence[Any]]) -> list[str]:
     return out
 
 
+def switched(events: Sequence[Sequence[Any]]) -> list[tuple[str, int]]:
+    """Where another task had the CPU for a while: kind and number of the model's event behind which it was.
+
+    A task that loses the CPU inside a section is paused, which flushes; what the CPU has queued is flushed on the way
+    out and on the way in, and the pause ends.
+    """
+    state = [event[-1] if event and isinstance(event[-1], Mapping) else {} for event in events]
+    names_ = [event[0] if event else "" for event in events]
+    out = []
+    for at in range(len(events) - 3):
+        pauses = [s.get("pause") for s in state[at : at + 4]]
+        if names_[at : at + 4] != _SWITCH or pauses != [1, 1, 1, 0]:
+            continue
+        loops = [n for n in range(at) if names_[n] in LEAF_TABLES]
+        queued = [n for n in range(at) if names_[n] == "xen_extend_mmu_update"]
+        if loops and (not queued or queued[-1] < loops[-1]):
+            out.append(("ENABLE", len(loops) - 1))
+        elif queued:
+            out.append(("QUEUE", len(queued) - 1))
+    return out
+
+
+_SWITCH = ["xen_flush_lazy_mmu", "xen_mc_flush", "xen_mc_flush", "xen_mc_flush"]
+
+
 def xen_modelled(events: Records) -> list[str]:
     """The same of the model."""
     kinds, hypercalls = names.kinds(), names.codes("hypercall")

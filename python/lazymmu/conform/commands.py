@@ -298,14 +298,17 @@ def _vmalloc(c: Command, s: Scene) -> list[Op]:
     # An array of pages that is larger than a page is an area of its own, mapped first. Of several the last is in use;
     # those of attempts with large pages that failed wait for a worker.
     for number, (start, length) in enumerate(reversed(s.areas_outside(at, end - at)), start=1):
-        pages = {"count": length, "list": s.frames(start, length)}
+        array = s.frames(start, length)
+        pages = {"count": length, "list": array}
         if number == 1:
             s.allocations.nested[slot] = slot + NESTED
         else:
             s.allocations.discarded.append(slot + number * NESTED)
-        ops.insert(
-            0, {"vmalloc": {"slot": slot + number * NESTED, "size": length * s.page, "at": start, "pages": pages}}
-        )
+        area = {"slot": slot + number * NESTED, "size": length * s.page, "at": start, "pages": pages}
+        # Its pages are zeroed (__GFP_ZERO), those of highmem by way of a temporary mapping.
+        temporary = {"slot": NESTED - 1}
+        zeroed = [op for pa in array for op in ({"kmap_local": {**temporary, "page": pa}}, {"kunmap_local": temporary})]
+        ops = [*(zeroed if "highmem_frames" in s.kernel.layout else ()), {"vmalloc": area}, *ops]
     arguments: Op = {"slot": slot, "size": size, "at": at, "pages": {"count": count, "list": frames}}
     if c.name == "vmallochuge" and s.in_blocks(frames):
         arguments["huge"] = True

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from lazymmu.conform.reasons import Reason
-
-Found: TypeAlias = tuple[str, str, str] | tuple[str, str, str, Reason | None]
-"""What differs, what the model and the kernel have, and a proven reason where there is one."""
+Found: TypeAlias = tuple[str, str, str]
+"""What differs, and what the model and the kernel have."""
 
 
 @dataclass(frozen=True)
@@ -21,21 +19,15 @@ class Difference:
     what: str
     model: str
     kernel: str
-    reason: Reason | None = None
 
 
 @dataclass
 class Report:
-    """What one file of a recording says about the model.
-
-    ``agree`` counts the operations without any difference, ``explained`` those whose differences all have a proven
-    reason.
-    """
+    """What one file of a recording says about the model. ``agree`` counts the operations without any difference."""
 
     recording: str
     ops: int = 0
     agree: int = 0
-    explained: int = 0
     adopted: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
@@ -44,8 +36,8 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Every operation agrees, or its differences have proven reasons."""
-        return self.agree + self.explained == self.ops
+        """Every operation agrees."""
+        return self.agree == self.ops
 
     def count(self, what: str, number: int) -> None:
         """Notes that so many more of something were compared."""

@@ -16,7 +16,11 @@ from lazymmu.conform.changes import Change, Changes, Words
 from lazymmu.errors import RecordingError
 from lazymmu.machine import load_program
 from lazymmu.recording import Kernel
+from lazymmu.report import names
 from lazymmu.results import Result, from_record
+
+_XEN_KEEPS = 1 << 52 | (1 << 52) - 1 & ~0xFFF | 1 << 2
+"""Of a leaf that the guest changes: the mark of a kernel leaf, the machine frame, and U, for the guest runs in ring 3."""
 
 SPARE = {64: 0x400_0000, 32: 0x40_0000}
 """So many bytes behind the frames of its own, the model puts tables whose place in the kernel is not known yet."""
@@ -219,12 +223,30 @@ class Session:
         else:
             self._move(change.level - 1, change.va, self.here(change.table), child)
 
-    def run(self, ops: Sequence[Mapping[str, Any]]) -> Ran:
-        """Carries out the operations of one command."""
+    def run(self, ops: Sequence[Mapping[str, Any]], injections: Sequence[Mapping[str, Any]] = ()) -> Ran:
+        """Carries out the operations of one command, and what happened in the middle of them."""
         before = self.machine.freeze()
-        raw = self.machine.run(load_program(list(ops)))
+        raw = self.machine.run(load_program({"ops": [{"op": op} for op in ops], "injections": list(injections)}))
         results = [from_record(r) for r in records(raw.take_results(), RESULT)]
-        return self.since(before, results, records(raw.events(), EVENT))
+        events = records(raw.events(), EVENT)
+        if self.kernel.xen:
+            self._pin(events)
+        return self.since(before, results, events)
+
+    def _pin(self, events: Records) -> None:
+        """``xen_alloc_ptpage``: a page that becomes a table is read-only in the linear map.
+
+        The hypercall is the model's; the linear map is here, as far as records have shown it.
+        """
+        made = events[(events["kind"] == names.kind("ALLOC")) & (events["mm"] == 0) & (events["level"] > 0)]
+        for pa in made["addr"].tolist():
+            va = pa + self.kernel.number("page_offset")
+            table = self.below(1, va)
+            at = None if table is None else self.entry(table, self.index(1, va))
+            word = 0 if at is None else self.machine.peek(at)
+            if at is not None and self.machine.classify(1, word) == "leaf":
+                # The machine frame and the hypervisor's own bits are as they were.
+                self.machine.poke(at, word & _XEN_KEEPS | self.machine.pte_word(0, "PAGE_KERNEL_RO"))
 
     def since(self, before: _native.Frozen, results: list[Result], events: Records) -> Ran:
         """What has changed since a moment."""

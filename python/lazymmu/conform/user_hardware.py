@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lazymmu.conform import reasons
+from lazymmu.arrays import Records
 from lazymmu.conform.hardware import OTHERS
 from lazymmu.conform.report import Found, first_difference
 from lazymmu.errors import RecordingError
@@ -97,64 +97,104 @@ _DSB = {1: "dsb ishst", 2: "dsb ish", 3: "dsb nshst", 4: "dsb nsh"}
 
 
 def _modelled(file: UserFile, model: Model) -> Iterator[Token]:
+    for token, _ in _told(file, model):
+        yield token
+
+
+def _told(file: UserFile, model: Model) -> Iterator[tuple[Token, tuple[int, int]]]:
+    """The model's tokens, each with the operation and the event that it comes from."""
+    for op, events in enumerate(model.events):
+        for index, tokens in enumerate(_tokens(file, model, events)):
+            for token in tokens:
+                yield token, (op, index)
+
+
+def _tokens(file: UserFile, model: Model, events: Records) -> Iterator[list[Token]]:
+    """What each event of an operation is in the recording."""
     kinds, texts = names.kinds(), names.codes("tlbi")
     arm64 = file.kernel.backend == "arm64"
     # Of fences between stores, only those of the table allocators were recorded.
     publish = {"arm64": ("dmb ishst",), "riscv": ("fence",)}.get(file.kernel.backend)
-    mine = dict(file.tables)
-    for events in model.events:
-        before = ""
-        for event in events:
-            last, before = before, kinds[int(event["kind"])]
-            kind = kinds[int(event["kind"])]
-            if kind == "STORE" and event["mm"] == 1:
-                level = int(event["level"])
-                span = file._span(model, level)
-                va = int(event["va"])
-                linked = mine.get((level, va & ~(span - 1)))
-                if linked is not None:
-                    yield "store", level, linked, (va & span - 1) // model.sizes[level]
-            elif kind == "TLBI" and event["mm"] == 1:
-                text = texts[int(event["aux"])]
-                whole = text in ("non-global", "sfence.vma-all")
-                yield from [("flush all",) if whole else (f"tlbi {text}" if arm64 else text,)] * int(event["old"])
-            elif publish is not None and kind == "WMB" and last == "ALLOC":
-                yield publish
-            elif arm64 and kind == "BAR":
-                yield from [("dsb ishst",), ("isb",)]
-            elif kind == "DSB":
-                yield (_DSB[int(event["aux"])],)
-            elif kind == "ISB":
-                yield ("isb",)
+    before = ""
+    for event in events:
+        last, kind = before, kinds[int(event["kind"])]
+        before = kind
+        tokens: list[Token] = []
+        if kind == "STORE" and event["mm"] == 1:
+            level = int(event["level"])
+            span = file._span(model, level)
+            va = int(event["va"])
+            linked = file.tables.get((level, va & ~(span - 1)))
+            if linked is not None:
+                tokens = [("store", level, linked, (va & span - 1) // model.sizes[level])]
+        elif kind == "TLBI" and event["mm"] == 1:
+            text = texts[int(event["aux"])]
+            whole = text in ("non-global", "sfence.vma-all")
+            tokens = [("flush all",) if whole else (f"tlbi {text}" if arm64 else text,)] * int(event["old"])
+        elif publish is not None and kind == "WMB" and last == "ALLOC":
+            tokens = [publish]
+        elif arm64 and kind == "BAR":
+            tokens = [("dsb ishst",), ("isb",)]
+        elif kind == "DSB":
+            tokens = [(_DSB[int(event["aux"])],)]
+        elif kind == "ISB":
+            tokens = [("isb",)]
+        yield tokens
 
 
-def compare(file: UserFile, model: Model, number: int) -> list[Found]:
-    """Where both sequences part."""
+def of_step(file: UserFile, number: int) -> list[Token] | None:
+    """What the CPU executed in a step; None where that was not recorded, or says nothing of this process."""
     what = next((str(r["what"]) for _, r in file.records if r.get("n") == number and "what" in r), "")
     waiting = file.sequences.get(what)
     if not waiting or what.startswith(NOT_COMPARED):
-        return []
+        return None
     _, items = waiting.pop(0)
     try:
-        wanted = list(_expand(items))
+        return list(_expand(items))
     except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadSequence(f"damaged sequence: {error}") from None
-    found = list(_modelled(file, model))
-    wanted = _to_tables(file, model, wanted)
-    if model.machine.geometry["long_bits"] == 32:
-        # Temporary mappings of highmem pages, of tables and of data, are invalidated page by page all the time.
-        found, wanted = ([t for t in tokens if t != ("invlpg",)] for tokens in (found, wanted))
+
+
+def _shown(model: Model, tokens: Sequence[Token]) -> list[Token]:
+    """Without what cannot be compared.
+
+    With 32 bits temporary mappings of highmem, of tables and of data, are invalidated page by page all the time.
+    """
+    if model.machine.geometry["long_bits"] != 32:
+        return list(tokens)
+    return [token for token in tokens if token != ("invlpg",)]
+
+
+def compare(file: UserFile, model: Model, recorded: Sequence[Token]) -> list[Found]:
+    """Where both sequences part."""
+    found = _shown(model, list(_modelled(file, model)))
+    wanted = _shown(model, _to_tables(file, model, recorded))
     file.result.count("instructions", len(wanted))
     place = first_difference(found, wanted)
     if place is None:
         return []
     n = int(place)
-    why = (
-        reasons.BREAK
-        if what.startswith(("munmap", "DONTNEED", "madvise DONTNEED")) and _left_early(found, wanted)
-        else None
-    )
-    return [(f"instructions, from number {n} of {len(wanted)}", str(found[n : n + 4]), str(wanted[n : n + 4]), why)]
+    return [(f"instructions, from number {n} of {len(wanted)}", str(found[n : n + 4]), str(wanted[n : n + 4]))]
+
+
+def left_early(file: UserFile, model: Model, recorded: Sequence[Token]) -> list[tuple[int, int]]:
+    """Where another task waited: operation and event of the model behind which the kernel left its loop.
+
+    Nothing differs but where in a run of leaf stores the gather was flushed: ``zap_pte_range`` leaves its loop at
+    ``need_resched()``, and what must be flushed before the lock is released is flushed there.
+    """
+    told = [(token, at) for token, at in _told(file, model) if token[0] not in FLUSHES]
+    wanted = _shown(model, _to_tables(file, model, recorded))
+    stores = [token for token in wanted if token[0] not in FLUSHES]
+    if [token for token, _ in told] != stores:
+        return []
+    early = _flushed(wanted) - _flushed(_shown(model, list(_modelled(file, model))))
+    inside = [
+        place
+        for place in sorted(early)
+        if 0 < place < len(stores) and stores[place][:2] == ("store", 1) and stores[place - 1][:3] == stores[place][:3]
+    ]
+    return [told[place - 1][1] for place in inside]
 
 
 def _to_tables(file: UserFile, model: Model, tokens: Sequence[Token]) -> list[Token]:
@@ -175,28 +215,6 @@ def _to_tables(file: UserFile, model: Model, tokens: Sequence[Token]) -> list[To
         if below >= 0 and at < starts[below] + sizes[starts[below]]:
             out.append(("store", token[1], starts[below], (at - starts[below]) // width))
     return out
-
-
-def _left_early(model: Sequence[Token], kernel: Sequence[Token]) -> bool:
-    """Whether all that differs is where in a run of leaf stores the gather was flushed: before its end.
-
-    What was dirty before the break is flushed then; if nothing behind it was, the end has no flush of its own.
-    """
-    stores = [token for token in model if token[0] not in FLUSHES]
-    if stores != [token for token in kernel if token[0] not in FLUSHES]:
-        return False
-    mine, others = _flushed(model), _flushed(kernel)
-    early, left = others - mine, mine - others
-    ends = set()
-    for place in early:
-        if (
-            not 0 < place < len(stores)
-            or stores[place - 1][:3] != stores[place][:3]
-            or stores[place][:2] != ("store", 1)
-        ):
-            return False
-        ends.add(next((n for n in range(place, len(stores)) if stores[n][:3] != stores[place][:3]), len(stores)))
-    return bool(early) and left <= ends
 
 
 def _flushed(tokens: Sequence[Token]) -> set[int]:

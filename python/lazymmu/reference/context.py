@@ -27,6 +27,7 @@ def switch_to(k: Kernel, following: Task) -> None:
     elsewhere = k.running_on(following)
     if elsewhere is not None:
         raise RunError(f"task {following.id} runs on CPU {elsewhere.id}", k.op)
+    prev.need_resched = False
     for mapping in prev.kmaps:  # in the order of mapping, as __kmap_local_sched_out does
         kmap.clear_slot(k, mapping.va)
     k.backend.switch_out(prev)
@@ -53,6 +54,19 @@ def sleep(k: Kernel) -> None:
     k.resched(Resched.SLEEP)
     if k.in_interrupt() or task.locks:
         k.warn(Warn.SLEEP)
+    give_way(k, task)
+
+
+def cond_resched(k: Kernel) -> None:
+    """``cond_resched``: the CPU goes to another task if one waits, and neither an interrupt nor a lock forbids it."""
+    task = k.task()
+    k.resched(Resched.COND_RESCHED)
+    if task.need_resched and not k.in_interrupt() and not task.locks:
+        give_way(k, task)
+
+
+def give_way(k: Kernel, task: Task) -> None:
+    """Somebody else runs for a while; the idle task stands for all of them."""
     switch_to(k, idle_task(k))
     switch_to(k, task)
 

@@ -19,7 +19,7 @@ class Kmap:
 class Task:
     """A ``task_struct``, as far as page tables care."""
 
-    __slots__ = ("bh", "cpu", "dead", "enable", "flags", "fresh", "id", "kmaps", "locks", "mm", "pause")
+    __slots__ = ("bh", "cpu", "dead", "enable", "flags", "fresh", "id", "kmaps", "locks", "mm", "need_resched", "pause")
 
     def __init__(self, number: int, cpu: int, mm: int) -> None:
         self.id = number
@@ -35,6 +35,8 @@ class Task:
         """How often bottom halves are disabled."""
         self.locks = 0
         """Page-table locks held."""
+        self.need_resched = False
+        """``TIF_NEED_RESCHED``: another task waits for the CPU."""
         self.kmaps: list[Kmap] = []
         """The stack of local mappings."""
         self.fresh = False

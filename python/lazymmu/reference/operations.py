@@ -356,7 +356,13 @@ class Operations(UserOperations):
         return lambda: context.sleep(self.k)
 
     def op_cond_resched(self, args: Args) -> Work:  # noqa: ARG002, D102
-        return lambda: self.k.resched(Resched.COND_RESCHED)
+        return lambda: context.cond_resched(self.k)
+
+    def op_need_resched(self, args: Args) -> Work:  # noqa: ARG002, D102
+        def work() -> None:
+            self.k.task().need_resched = True
+
+        return work
 
     def op_might_sleep(self, args: Args) -> Work:  # noqa: ARG002, D102
         return lambda: self.k.resched(Resched.MIGHT_SLEEP)

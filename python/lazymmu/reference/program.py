@@ -305,6 +305,7 @@ OPERATIONS: Final[dict[str, dict[str, tuple[Reader, Any]]]] = {
         "linear": (_optional(_linear_map), None),
     },
     "flush_cache_vmap": {"va": _VA, "size": _SIZE},
+    "need_resched": {},
 }
 """Arguments of each operation; the position is the operation's code."""
 

@@ -16,6 +16,12 @@ def kinds() -> dict[int, str]:
 
 
 @functools.cache
+def kind(name: str) -> int:
+    """The code of an event kind."""
+    return next(code for code, other in kinds().items() if other == name)
+
+
+@functools.cache
 def codes(vocabulary: str) -> dict[int, str]:
     """Texts of a small vocabulary by code."""
     return dict(dict(_native.codes())[vocabulary])

@@ -277,7 +277,11 @@ class Block:
 
     @_operation
     def cond_resched(self, **extra: Unpack[Extra]) -> None:
-        """A point where the task may lose the CPU."""
+        """A point where the task may lose the CPU, and does if another waits for it."""
+
+    @_operation
+    def need_resched(self, **extra: Unpack[Extra]) -> None:
+        """Another task waits for the CPU: what a timer's interrupt finds out."""
 
     @_operation
     def might_sleep(self, **extra: Unpack[Extra]) -> None:

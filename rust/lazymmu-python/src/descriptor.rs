@@ -43,7 +43,8 @@ impl Codec {
         let setup = Setup { cpus: 1, mms: 0, tasks: Vec::new() };
         let machine = run::boot(&spec, &setup, run::Mode::Quiet).map_err(errors::config)?;
         let level = Level::from_number(level).ok_or_else(|| {
-            let error = DescriptorError::Level { geometry: shape.name, level: "?", value: level, limit: shape.levels };
+            let (limit, root) = (shape.levels, shape.root().name());
+            let error = DescriptorError::Level { geometry: shape.name, level: "?", value: level, limit, root };
             errors::descriptor(&error, None)
         })?;
         let format = machine.format().boxed();

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lazymmu.reference.codes import PMD, PTE, Resched, Site
+from lazymmu.reference.codes import PMD, PTE, Site
+from lazymmu.reference.context import cond_resched
 from lazymmu.reference.memory import Entry
 from lazymmu.reference.user.gather import Gather
 from lazymmu.reference.user.huge import Huge
@@ -22,7 +23,7 @@ def madvise(process: Process, huge: Huge, mm: int, start: int, end: int, *, free
             huge.age(gather, pmd, free=free)
         else:
             gather.leaves(PMD)
-        process.k.resched(Resched.COND_RESCHED)
+        cond_resched(process.k)
     gather.end_area(pfnmap=False)
     gather.finish()
 
@@ -30,17 +31,34 @@ def madvise(process: Process, huge: Huge, mm: int, start: int, end: int, *, free
 def _ptes(process: Process, gather: Gather, pmd: Entry, end: int, *, free: bool) -> None:
     """``madvise_cold_or_pageout_pte_range``, ``madvise_free_pte_range``."""
     gather.leaves(PTE)
+    addr = pmd.va
+    while addr != end:
+        addr = _some(process, gather, pmd, addr, end, free=free)
+        if addr != end:
+            cond_resched(process.k)
+
+
+SWAP_CLUSTER_MAX = 32
+
+
+def _some(process: Process, gather: Gather, pmd: Entry, addr: int, end: int, *, free: bool) -> int:
+    """From one entry on, until another task waits, which ``MADV_COLD`` asks at times: how far it came."""
     table = process.k.descend(pmd)
-    page, addr = process.k.geometry.page_size, pmd.va
+    page = process.k.geometry.page_size
+    batch = 0
     site = Site.MADVISE_FREE_PTE if free else Site.MADVISE_COLD_PTE
     with process.pte_lock(table), process.lazy_section(site):
         while addr != end:
             pte = table.at(addr)
             word = process.arch.ptep_get(pte)
+            batch = 0 if batch + 1 == SWAP_CLUSTER_MAX else batch + 1
+            if batch == 0 and not free and process.k.task().need_resched:
+                break
             count = 1
             if process.present(word):
                 count = _present(process, gather, pte, word, (end - addr) // page, free=free)
             addr += count * page
+    return addr
 
 
 def _present(process: Process, gather: Gather, pte: Entry, word: int, limit: int, *, free: bool) -> int:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from lazymmu.reference.codes import ENOMEM, PMD, PTE, Resched, Site
+from lazymmu.reference.codes import ENOMEM, PMD, PTE, Site
+from lazymmu.reference.context import cond_resched
 from lazymmu.reference.memory import Entry, Table
 from lazymmu.reference.user.huge import Huge
 from lazymmu.reference.user.process import Process
 from lazymmu.reference.walk.vunmap import none_or_clear_bad
+
+BREAK_AFTER = 32
+"""So much progress between two looks at whether another task waits ..."""
+PRESENT_PROGRESS = 8
+"""... of which an empty entry is one, another so much."""
 
 
 class Copy:
@@ -49,21 +55,36 @@ class Copy:
 
     def _ptes(self, to: Entry, pmd: Entry, end: int) -> int:
         """``copy_pte_range``: allocate, both locks, and only then lazy mode."""
+        addr = pmd.va
+        while addr != end:
+            reached = self._some(to, pmd, addr, end)
+            if reached is None:
+                return -ENOMEM
+            addr = reached
+            cond_resched(self.k)
+        return 0
+
+    def _some(self, to: Entry, pmd: Entry, addr: int, end: int) -> int | None:
+        """From one entry on, until another task waits: how far it came. ``None``: no memory."""
         process, k = self.process, self.k
         if k.none(to) and not process.alloc_below(to):
-            return -ENOMEM
+            return None
         copy, table = k.descend(to), k.descend(pmd)
         page = k.geometry.page_size
         with process.pte_lock(copy), process.pte_lock(table), process.lazy_section(Site.COPY_PTE):
-            addr = pmd.va
+            progress = 0
             while addr != end:
+                if progress >= BREAK_AFTER:
+                    progress = 0
+                    if k.task().need_resched:
+                        break
                 word = process.arch.ptep_get(table.at(addr))
                 count = 1
                 if process.present(word):
                     count = self._present(copy.at(addr), table.at(addr), word, (end - addr) // page)
+                progress += 1 if k.format.none(PTE, word) else PRESENT_PROGRESS * count
                 addr += count * page
-        k.resched(Resched.COND_RESCHED)
-        return 0
+        return addr
 
     def _present(self, to: Entry, pte: Entry, word: int, limit: int) -> int:
         """``copy_present_ptes``."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lazymmu.reference.codes import PMD, PTE, PUD, Resched, Site, Store
+from lazymmu.reference.codes import PMD, PTE, PUD, Site, Store
+from lazymmu.reference.context import cond_resched
 from lazymmu.reference.kmap import kmap_local, kunmap_local
 from lazymmu.reference.memory import Entry, Table
 from lazymmu.reference.user.huge import Huge
@@ -25,7 +26,7 @@ class Move:
         def work() -> int:
             done = 0
             while done < size:
-                self.k.resched(Resched.COND_RESCHED)
+                cond_resched(self.k)
                 extent = self._step(start + done, to + done, start + size)
                 if extent is None:
                     break

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lazymmu.reference.codes import PMD, PTE, Resched, Site
+from lazymmu.reference.codes import PMD, PTE, Site
+from lazymmu.reference.context import cond_resched
 from lazymmu.reference.memory import Entry
 from lazymmu.reference.user.folios import Folio
 from lazymmu.reference.user.gather import Gather
@@ -45,7 +46,7 @@ class Protect:
             pages = 0
             for pmd, following in self.process.each_pmd(mm, start, end):
                 pages += self._pmd(gather, pmd, following)
-                self.k.resched(Resched.COND_RESCHED)
+                cond_resched(self.k)
             gather.end_area(pfnmap=False)
             return pages
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lazymmu.reference.codes import PMD, PTE, Resched, Site, Store
+from lazymmu.reference.codes import PMD, PTE, Site, Store
+from lazymmu.reference.context import cond_resched
 from lazymmu.reference.memory import Entry, Table
 from lazymmu.reference.user.gather import Gather
 from lazymmu.reference.user.huge import Huge
@@ -39,7 +40,7 @@ class Zap:
     def _area(self, mm: int, area: Area) -> int:
         for pmd, end in self.process.each_pmd(mm, area.start, area.end):
             self._pmd(pmd, end)
-            self.k.resched(Resched.COND_RESCHED)
+            cond_resched(self.k)
         self.gather.end_area(pfnmap=area.pfnmap)
         return 0
 
@@ -56,7 +57,7 @@ class Zap:
         while addr != end:
             addr = self._ptes(pmd, addr, end)
             if addr != end:
-                self.k.resched(Resched.COND_RESCHED)
+                cond_resched(self.k)
 
     def _ptes(self, pmd: Entry, start: int, end: int) -> int:
         """``zap_pte_range``: how far it came before the gather was full."""
@@ -87,6 +88,8 @@ class Zap:
         while addr != end:
             pte = table.at(addr)
             word = process.arch.ptep_get(pte)
+            if k.task().need_resched and not k.format.none(PTE, word):
+                break
             if process.present(word):
                 count, full = self._present(pte, word, (end - addr) // page)
                 addr += count * page

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lazymmu.reference import events as ev
-from lazymmu.reference.codes import PGD, PMD, PTE, PUD, Bug, Resched, Site, Store, Warn, level_bit
+from lazymmu.reference.codes import PGD, PMD, PTE, PUD, Bug, Site, Store, Warn, level_bit
+from lazymmu.reference.context import cond_resched
 from lazymmu.reference.memory import Entry
 from lazymmu.reference.walk.core import Walk, run, slots
 
@@ -79,7 +80,7 @@ def _unmap_entry(k: Kernel, walk: Walk, entry: Entry, addr: int, end: int) -> No
         return
     if level == PMD:
         _vunmap_pte_range(k, walk, entry, addr, end)
-        k.resched(Resched.COND_RESCHED)
+        cond_resched(k)
     else:
         _unmap_below(k, walk, entry, addr, end)
 

@@ -37,8 +37,8 @@ impl fmt::Display for Problem {
 /// Input that names no word.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DescriptorError {
-    #[error("geometry {geometry} has no level {level}: levels = {value}, limit: {limit}")]
-    Level { geometry: &'static str, level: &'static str, value: u8, limit: u8 },
+    #[error("geometry {geometry} has no level {level}: levels = {value}, limit: {limit}; its root is {root}")]
+    Level { geometry: &'static str, level: &'static str, value: u8, limit: u8, root: &'static str },
     #[error("no format describes the fields of {geometry}")]
     NoFormat { geometry: &'static str },
     #[error("pa_bits = {value}, limit: {geometry} has addresses of {low} to {limit} bits")]
@@ -73,8 +73,13 @@ impl Place {
         pa_bits: Option<u8>,
     ) -> Result<Place, DescriptorError> {
         if geometry.folded(level) {
-            let (value, limit) = (level.number(), geometry.levels);
-            return Err(DescriptorError::Level { geometry: geometry.name, level: level.name(), value, limit });
+            return Err(DescriptorError::Level {
+                geometry: geometry.name,
+                level: level.name(),
+                value: level.number(),
+                limit: geometry.levels,
+                root: geometry.root().name(),
+            });
         }
         let width = pa_bits.unwrap_or(geometry.pa_bits);
         let layouts = format.layouts(level);

@@ -52,9 +52,38 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         self.emit(Event { new: u64::from(count), ..Event::of(Kind::BH).aux(aux) })
     }
 
-    /// `cond_resched` and `might_sleep`: the task could lose the CPU here.
+    /// `cond_resched` and `might_sleep`: the task could lose the CPU here. At `cond_resched` it does, if another task waits
+    /// and nothing forbids it.
     pub fn resched_point(&mut self, kind: Resched) -> Step {
-        if W::WATCHES { self.emit(Event::of(Kind::RESCHED).aux(kind as u32)) } else { Ok(()) }
+        if W::WATCHES {
+            self.emit(Event::of(Kind::RESCHED).aux(kind as u32))?;
+        }
+        let task = self.current();
+        let atomic = self.in_interrupt() || self.machine.task(task).locks > 0;
+        if kind != Resched::CondResched || !self.need_resched() || atomic {
+            return Ok(());
+        }
+        self.give_way(task)
+    }
+
+    /// Another task waits for the running one's CPU: what the timer's interrupt finds out.
+    pub fn set_need_resched(&mut self) {
+        let task = self.current();
+        self.machine.task_mut(task).need_resched = true;
+    }
+
+    /// `need_resched`.
+    #[inline]
+    #[must_use]
+    pub fn need_resched(&self) -> bool {
+        self.machine.task(self.current()).need_resched
+    }
+
+    /// Somebody else runs for a while; the idle task stands for all of them.
+    fn give_way(&mut self, task: TaskId) -> Step {
+        let idle = self.machine.cpu(self.cpu).idle;
+        self.switch_to(idle)?;
+        self.switch_to(task)
     }
 
     /// The task sleeps: the CPU idles for a while and comes back.
@@ -64,9 +93,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if self.in_interrupt() || self.machine.task(task).locks > 0 {
             self.warn(Warning::AtomicSleep, 0)?;
         }
-        let idle = self.machine.cpu(self.cpu).idle;
-        self.switch_to(idle)?;
-        self.switch_to(task)
+        self.give_way(task)
     }
 
     /// The executing CPU switches to another task.
@@ -75,6 +102,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if prev == next {
             return Ok(());
         }
+        self.machine.task_mut(prev).need_resched = false;
         self.kmap_sched_out(prev)?;
         B::switch_out(self, prev)?;
         let mm = self.machine.task(next).mm;
@@ -116,6 +144,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             kmaps: Vec::new(),
             locks: 0,
             bh_count: 0,
+            need_resched: false,
             fresh: true,
             dead: false,
             ..self.machine.task(parent).clone()

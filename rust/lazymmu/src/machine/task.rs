@@ -72,6 +72,8 @@ pub struct Task {
     pub bh_count: u32,
     /// Page-table locks held; sleeping under one is a bug.
     pub locks: u32,
+    /// `TIF_NEED_RESCHED`: another task waits for the CPU.
+    pub need_resched: bool,
     pub kmaps: Vec<KmapSlot>,
     /// Forked, and never run.
     pub fresh: bool,
@@ -89,6 +91,7 @@ impl Task {
             flags: ThreadFlags::default(),
             bh_count: 0,
             locks: 0,
+            need_resched: false,
             kmaps: Vec::new(),
             fresh: false,
             dead: false,

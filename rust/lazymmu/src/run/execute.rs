@@ -221,6 +221,10 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
             void(k.bh_enable())
         }
         Op::Sleep {} => void(k.sleep()),
+        Op::NeedResched {} => {
+            k.set_need_resched();
+            void(Ok(()))
+        }
         Op::CondResched {} => void(k.resched_point(Resched::CondResched)),
         Op::MightSleep {} => void(k.resched_point(Resched::MightSleep)),
         Op::Switch { to } => {

@@ -258,6 +258,8 @@ ops! {
     }
     /// What whoever has set kernel entries by himself owes before they are used.
     38 FlushCacheVmap { va: Addr, size: u64, }
+    /// Another task waits for the CPU: loops that ask `need_resched` end early, and the next `cond_resched` gives way.
+    39 NeedResched {}
     /// A fault maps anonymous memory; without `write` the zero page.
     60 DoAnonymousPage {
         mm: u16,

@@ -11,6 +11,10 @@ use crate::machine::MmId;
 use crate::stop::{Run, Step, errno};
 use crate::walk::Walked;
 
+/// So much progress between two looks at whether another task waits: one for an empty entry, more for another.
+const BREAK_AFTER: u64 = 32;
+const PRESENT_PROGRESS: u64 = 8;
+
 impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `copy_page_range` of one area. `shared`: `VM_SHARED`, so nothing is write-protected.
     pub fn copy_page_range(&mut self, from: MmId, to: MmId, start: u64, end: u64, shared: bool) -> Walked {
@@ -56,37 +60,65 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         }
     }
 
-    /// `copy_pte_range`. The child's table is allocated before both locks are taken and the section begins; it is left,
-    /// and the locks with it, when somebody waits for them, which does not happen here.
+    /// `copy_pte_range`. The child's table is allocated before both locks are taken and the section begins.
     fn copy_pte_range(&mut self, to: Entry<'_>, from: Entry<'_>, end: u64, shared: bool) -> Run<i64> {
+        let count = (end - from.va) / self.geometry().page_size();
+        let mut done = 0;
+        while done < count {
+            match self.copy_ptes(to, from, (done, count), shared)? {
+                Some(reached) => done = reached,
+                None => return Ok(errno::ENOMEM),
+            }
+            self.resched_point(Resched::CondResched)?;
+        }
+        Ok(0)
+    }
+
+    /// The entries from one on; returns how far it came before another task waited. `None`: no memory.
+    fn copy_ptes(
+        &mut self,
+        to: Entry<'_>,
+        from: Entry<'_>,
+        (mut n, count): (u64, u64),
+        shared: bool,
+    ) -> Run<Option<u64>> {
         if self.entry_none(to)? && !self.user_alloc_below(to)? {
-            return Ok(errno::ENOMEM);
+            return Ok(None);
         }
         let (copy, table) = (self.open_below(to)?, self.open_below(from)?);
         let copy_slot = self.pte_map_lock(&copy)?;
         let slot = self.pte_map_lock(&table)?;
         self.pte_begin(Site::CopyPteRange)?;
         let index = self.geometry().index(Level::Pte, from.va);
-        let page = self.geometry().page_size();
-        let count = (end - from.va) / page;
         let first = Entry::new(table.view(), index, from.va, from.mm);
         let first_copy = Entry::new(copy.view(), index, to.va, to.mm);
-        let mut n = 0;
+        let mut progress = 0;
         while n < count {
+            if progress >= BREAK_AFTER {
+                progress = 0;
+                if self.need_resched() {
+                    break;
+                }
+            }
             let at = self.entry_behind(first, n);
             let word = B::ptep_get(self, at)?;
-            if !self.format().present(Level::Pte, word) {
+            if self.format().none(Level::Pte, word) {
+                progress += 1;
                 n += 1;
                 continue;
             }
-            let child = self.entry_behind(first_copy, n);
-            n += self.copy_present_ptes(child, at, word, count - n, shared)?;
+            let mut pages = 1;
+            if self.format().present(Level::Pte, word) {
+                let child = self.entry_behind(first_copy, n);
+                pages = self.copy_present_ptes(child, at, word, count - n, shared)?;
+            }
+            progress += PRESENT_PROGRESS * pages;
+            n += pages;
         }
         self.pte_end(Site::CopyPteRange)?;
         self.pte_unmap_unlock(&table, slot)?;
         self.pte_unmap_unlock(&copy, copy_slot)?;
-        self.resched_point(Resched::CondResched)?;
-        Ok(0)
+        Ok(Some(n))
     }
 
     /// `copy_present_ptes`: the pages of a large folio at once.

@@ -9,6 +9,8 @@ use crate::kernel::{Entry, Kernel, Watch};
 use crate::machine::MmId;
 use crate::stop::{Run, Step};
 
+const SWAP_CLUSTER_MAX: u32 = 32;
+
 /// Which advice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
@@ -39,24 +41,50 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `madvise_cold_or_pageout_pte_range`, `madvise_free_pte_range`.
     fn madvise_pte_range(&mut self, gather: &mut Gather, pmd: Entry<'_>, end: u64, advice: Advice) -> Step {
-        let site = if advice == Advice::Free { Site::MadviseFreePteRange } else { Site::MadviseColdPteRange };
         self.tlb_change_page_size(gather, Level::Pte)?;
+        let count = (end - pmd.va) / self.geometry().page_size();
+        let mut n = 0;
+        while n < count {
+            n = self.madvise_ptes(gather, pmd, (n, count), advice)?;
+            if n < count {
+                self.resched_point(Resched::CondResched)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries from one on; returns how far it came before another task waited. `MADV_COLD` asks every 32 entries or
+    /// folios (`SWAP_CLUSTER_MAX`), `MADV_FREE` never.
+    fn madvise_ptes(
+        &mut self,
+        gather: &mut Gather,
+        pmd: Entry<'_>,
+        (mut n, count): (u64, u64),
+        advice: Advice,
+    ) -> Run<u64> {
+        let site = if advice == Advice::Free { Site::MadviseFreePteRange } else { Site::MadviseColdPteRange };
         let table = self.open_below(pmd)?;
         let slot = self.pte_map_lock(&table)?;
         self.pte_begin(site)?;
-        let page = self.geometry().page_size();
         let index = self.geometry().index(Level::Pte, pmd.va);
         let first = Entry::new(table.view(), index, pmd.va, pmd.mm);
-        let count = (end - pmd.va) / page;
-        let mut n = 0;
+        let mut batch = 0;
         while n < count {
             let at = self.entry_behind(first, n);
             let word = B::ptep_get(self, at)?;
+            batch += 1;
+            if advice == Advice::Cold && batch == SWAP_CLUSTER_MAX {
+                batch = 0;
+                if self.need_resched() {
+                    break;
+                }
+            }
             let present = self.format().present(Level::Pte, word);
             n += if present { self.age_ptes(gather, at, word, count - n, advice)? } else { 1 };
         }
         self.pte_end(site)?;
-        self.pte_unmap_unlock(&table, slot)
+        self.pte_unmap_unlock(&table, slot)?;
+        Ok(n)
     }
 
     /// One entry, or all of a large folio; a folio that lies in the range only in part, or that others map, is left alone.

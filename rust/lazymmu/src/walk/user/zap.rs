@@ -108,6 +108,9 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                 zapped.count += 1;
                 continue;
             }
+            if self.need_resched() {
+                break;
+            }
             if !self.format().present(Level::Pte, word) {
                 self.pte_clear(at)?;
                 zapped.count += 1;
