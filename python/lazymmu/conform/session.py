@@ -20,7 +20,7 @@ from lazymmu.report import names
 from lazymmu.results import Result, from_record
 
 _XEN_KEEPS = 1 << 52 | (1 << 52) - 1 & ~0xFFF | 1 << 2
-"""Of a leaf that the guest changes: the mark of a kernel leaf, the machine frame, and U, for the guest runs in ring 3."""
+"""Of a leaf that the guest changes: the mark of a kernel leaf, the machine frame, and U: the guest runs in ring 3."""
 
 SPARE = {64: 0x400_0000, 32: 0x40_0000}
 """So many bytes behind the frames of its own, the model puts tables whose place in the kernel is not known yet."""
