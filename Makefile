@@ -43,7 +43,7 @@ run: setup ## the main job: the argument of the mail on every backend, and what 
 test: setup test-rust test-python ## all tests, Rust and Python
 
 test-rust:
-	cargo test --quiet --profile checked -p lazymmu -p lazymmu-bits
+	cargo test --quiet --profile checked -p lazymmu -p lazymmu-bits -p lazymmu-witness
 
 test-python: setup
 	$(BIN)/python -m pytest -q -n $(JOBS) tests
@@ -65,7 +65,7 @@ format: setup ## rustfmt and ruff, in place
 
 witness: setup ## what others make of the same tables: an emulator's MMU, and two crates
 	$(BIN)/python -m pytest -q -n $(JOBS) tests/witness
-	cargo test --quiet --release --manifest-path benches/Cargo.toml --test same_words
+	cargo test --quiet --profile checked -p lazymmu-witness
 
 bench: setup ## speed, as ratios to peers that run beside us
 	$(BIN)/python benches/run.py
