@@ -40,6 +40,9 @@ NOT_COMPARED = ("fork", "parent writes")
 """In these steps the child runs, too, and the recording cannot tell whose barriers are whose."""
 
 
+USER_COPY = next(code for code, text in names.codes("store").items() if text == "user-copy")
+"""Stores to the root of user mode (page-table isolation), which no record names."""
+
 FLUSHES = ("flush all", "invlpg", "sfence.vma", "dsb ishst", "tlbi vale1is", "tlbi aside1is", "dsb ish")
 """What the flush of a gather consists of."""
 
@@ -120,7 +123,7 @@ def _tokens(file: UserFile, model: Model, events: Records) -> Iterator[list[Toke
         last, kind = before, kinds[int(event["kind"])]
         before = kind
         tokens: list[Token] = []
-        if kind == "STORE" and event["mm"] == 1:
+        if kind == "STORE" and event["mm"] == 1 and event["aux"] != USER_COPY:
             level = int(event["level"])
             span = file._span(model, level)
             va = int(event["va"])

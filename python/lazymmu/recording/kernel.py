@@ -193,6 +193,8 @@ class Kernel:
         if self.backend not in ("x86-64", "x86-32", "xen-pv"):
             return out
         out["x86_global"] = bool(self.number("PAGE_KERNEL") & 0x100)
+        if "pti" in self.info:
+            out["x86_pti"] = bool(self.number("pti"))
         out["x86_pse"] = bool(self.number("pse"))
         out["x86_gbpages"] = bool(self.number("gbpages"))
         out["x86_64_sync"] = self.number("arch_page_table_sync_mask") != 0

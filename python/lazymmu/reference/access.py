@@ -44,10 +44,12 @@ def hardware_walk(k: Kernel, root: Table | None, va: int) -> Found:
 def root_for(k: Kernel, mm: int, va: int) -> tuple[int, Table | None]:
     """The root that an address is looked up in, and its mm.
 
-    Where roots are split, no user address is found in init_mm's.
+    Where roots are split, no user address is found in init_mm's. User addresses are used by user mode, which may run on
+    a root of its own.
     """
     if not k.backend.split_roots():
-        return mm, k.mms[mm].root
+        user = None if k.geometry.is_kernel(va) else k.backend.user_root(mm)
+        return mm, user or k.mms[mm].root
     if k.geometry.is_kernel(va):
         return INIT_MM, k.mms[INIT_MM].root
     return mm, k.mms[mm].root if mm != INIT_MM else None

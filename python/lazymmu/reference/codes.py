@@ -54,6 +54,7 @@ class Store:
     FLAGS: Final = 21
     CONVERT: Final = 22
     INVALIDATE: Final = 23
+    USER_COPY: Final = 24
 
 
 STORES: Final = (
@@ -75,6 +76,7 @@ STORES: Final = (
     "access-flags",
     "contpte-convert",
     "invalidate",
+    "user-copy",
 )
 
 

@@ -124,17 +124,19 @@ class Memory:
         self.low = Zone(low, low_end, geometry.page_size)
         self.high = Zone(high, high + ZONE if high else 0, geometry.page_size)
         self.tables: dict[int, Table] = {}
+        self.table_bytes = {level: geometry.table_bytes(level) for level in range(1, geometry.levels + 1)}
+        """What a table of each level takes."""
 
     def take(self, highmem: bool = False, level: int = 0) -> int | None:
         """A frame for a page that is no table, or for a table of a level. Large tables are never in highmem."""
-        size = self.geometry.table_bytes(level) if level else 0
+        size = self.table_bytes[level] if level else 0
         if size > self.geometry.page_size:
             return self.low.take(size)
         return (self.high if highmem else self.low).take()
 
     def give(self, pa: int, highmem: bool = False, level: int = 0) -> None:
         """A frame is free again."""
-        (self.high if highmem else self.low).give(pa, self.geometry.table_bytes(level) if level else 0)
+        (self.high if highmem else self.low).give(pa, self.table_bytes[level] if level else 0)
 
     def is_highmem(self, pa: int) -> bool:
         """Whether the kernel has no permanent mapping of a page."""

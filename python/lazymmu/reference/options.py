@@ -41,6 +41,7 @@ class Options:
     x86_pse: bool = True
     x86_gbpages: bool = True
     x86_global: bool = True
+    x86_pti: bool = False
     riscv_svpbmt: bool = True
     riscv_napot_vmap: bool = False
     riscv_svvptc: bool = False

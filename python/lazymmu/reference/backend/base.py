@@ -176,6 +176,10 @@ class Backend(ABC):
         """Whether kernel addresses have a root of their own."""
         return False
 
+    def user_root(self, mm: int) -> Table | None:  # noqa: ARG002
+        """The root that user mode runs on, if that is another one."""
+        return None
+
     def fault_handler(self, va: int) -> int:  # noqa: ARG002
         """Who looks at a fault at a kernel address: a code of `Handler`."""
         return Handler.NOBODY

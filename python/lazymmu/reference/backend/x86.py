@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from lazymmu.reference import events as ev
 from lazymmu.reference.backend.base import Backend
+from lazymmu.reference.backend.x86_pti import Isolation, isolates
 from lazymmu.reference.codes import INIT_MM, PMD, PUD, Bug, Handler, Store, Tlbi, level_bit
 from lazymmu.reference.descriptor.x86 import X86Format
 from lazymmu.reference.geometry import Geometry
@@ -23,9 +24,12 @@ SINGLE_PAGE_FLUSH_CEILING: Final = 33
 class X86(Backend):
     """One root for both halves; kernel entries are copied into every process's root."""
 
+    hardware = True
+    """No hypervisor stands between: page-table isolation is the kernel's own affair."""
+
     @classmethod
     def entry_format(cls, geometry: Geometry, options: Options) -> X86Format:  # noqa: D102
-        return X86Format(geometry, global_pages=options.x86_global)
+        return X86Format(geometry, global_pages=options.x86_global and not isolates(geometry, options))
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
@@ -34,10 +38,18 @@ class X86(Backend):
         self.pae = self.is_32bit and geometry.levels == PUD
         self.shared_kernel_pmd = self.pae and options.x86_shared_kernel_pmd
         self.repairs_faults = self.is_32bit
+        self.isolation = Isolation(kernel) if self.hardware and isolates(geometry, options) else None
         if self.is_32bit:
             self.sync_mask = 0 if self.shared_kernel_pmd else level_bit(PMD)
         else:
             self.sync_mask = level_bit(geometry.levels) if options.x86_64_sync else 0
+
+    def user_root(self, mm: int) -> Table | None:  # noqa: D102
+        return None if self.isolation is None else self.isolation.roots[mm]
+
+    def isolated(self, entry: Entry, word: int) -> int:
+        """What the kernel's own table gets, once user mode's root has its copy."""
+        return word if self.isolation is None else self.isolation.kernel_word(entry, word)
 
     # TLBs -----------------------------------------------------------------------------------------
 
@@ -174,6 +186,8 @@ class X86(Backend):
         layout, levels = k.geometry.layout, k.geometry.levels
         root = self.boot_table(levels, 0)
         k.mms.append(Mm(INIT_MM, root))
+        if self.isolation is not None:
+            self.isolation.add(root, INIT_MM)
         if self.is_32bit:
             self.boot_chain(root, layout["fixaddr_top"])
             return
@@ -190,38 +204,49 @@ class X86(Backend):
         if frame is None:
             return None
         root = k.memory.place(frame, levels, 0, number)
+        if self.isolation is not None:
+            self.isolation.add(root, number)
         reference = k.mms[INIT_MM].root
         boundary = k.geometry.index(levels, k.geometry.layout["kernel_start"])
         root.words[boundary:] = reference.words[boundary:]
-        pmds = self._preallocate_pmds(number, booting) if self.pae else []
-        if pmds is None:
+        own = range(boundary if self.shared_kernel_pmd else len(root.words)) if self.pae else range(0)
+        pmds = self._preallocate_pmds(own, number, booting)
+        user_pmds: list[Table] | None = []
+        if pmds is not None and self.isolation is not None and self.pae:
+            user_pmds = self._preallocate_pmds(range(boundary, len(root.words)), number, booting)
+        if pmds is None or user_pmds is None:
+            for pmd in pmds or ():
+                k.free_table(pmd)
+            if self.isolation is not None:
+                self.isolation.drop(number)
             k.memory.remove(root)
             return None
         for index, pmd in enumerate(pmds):
             if index >= boundary and (kernel := k.linked(levels, reference.words[index])) is not None:
                 pmd.words[:] = kernel.words
             root.words[index] = k.format.link(levels, pmd.pa, kernel=False)
+        if self.isolation is not None and self.pae:
+            self.isolation.prepopulate(root, number, user_pmds)
         mm = Mm(len(k.mms), root)
-        for table in (root, *pmds):
+        for table in (root, *pmds, *user_pmds):
             table.mm = mm.id
         k.mms.append(mm)
         if not self.shared_kernel_pmd:
             k.pgd_list.insert(0, mm)
         return mm
 
-    def _preallocate_pmds(self, number: int, booting: bool) -> list[Table] | None:
-        """``preallocate_pmds``: one page for each root entry, or for those of the user half if the kernel's is shared.
+    def _preallocate_pmds(self, indices: range, number: int, booting: bool) -> list[Table] | None:
+        """``preallocate_pmds``: a page for each of these root entries.
 
         It tries all of them even when one failed, and then gives back those that it got.
         """
         k = self.k
-        count = PUD if self.shared_kernel_pmd else k.geometry.entries_of(PUD)
         pmds: list[Table | None] = []
-        for index in range(count):
+        for index in indices:
             base = index << k.geometry.shift(PUD)
             pmds.append(self.boot_table(PMD, base, number) if booting else k.new_table(PMD, base, number))
         got = [pmd for pmd in pmds if pmd is not None]
-        if len(got) == count:
+        if len(got) == len(indices):
             return got
         for pmd in got:
             k.free_table(pmd)

@@ -64,6 +64,7 @@ class X86_32(X86):  # noqa: N801
 
     def set_entry(self, entry: Entry, word: int, code: int) -> None:
         """``set_pmd`` and ``set_pud`` exchange the whole; ``pmd_clear`` and ``pmd_set_huge`` work by halves."""
+        word = self.isolated(entry, word)
         if entry.level == PMD and code == Store.HUGE:
             self._set_halves(entry, word, code)
         elif entry.level == PMD and code in (Store.CLEAR, Store.CLEAR_BAD) and word == 0:

@@ -46,7 +46,7 @@ class X86_64(X86):  # noqa: N801
         return True
 
     def set_entry(self, entry: Entry, word: int, code: int) -> None:  # noqa: D102
-        self.k.store(entry, word, code)
+        self.k.store(entry, self.isolated(entry, word), code)
 
     def set_memory(self, areas: Areas, request: Request) -> int:  # noqa: D102
         return ChangePageAttr(self).run(areas, request)

@@ -75,6 +75,7 @@ class XenPv(X86):
     order = 40
     geometries = ("x86-64-4level", "x86-32-pae")
     flush_event_first = True
+    hardware = False
 
     @classmethod
     def entry_format(cls, geometry: Geometry, options: Options) -> X86Format:  # noqa: ARG003

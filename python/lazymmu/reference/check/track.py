@@ -19,7 +19,7 @@ KIND, LEVEL, CPU, CONTEXT, TASK, MM, OP, AUX, VA, ADDR, OLD, NEW = range(12)
 Runner: TypeAlias = tuple[int, int]
 """Task and context: whose code it is."""
 
-_UNCOUNTED: Final = (Store.SYNC, Store.KMAP, Store.FIXMAP, Store.DRAIN, Store.CLEAR_BAD, Store.HASH)
+_UNCOUNTED: Final = (Store.SYNC, Store.KMAP, Store.FIXMAP, Store.DRAIN, Store.CLEAR_BAD, Store.HASH, Store.USER_COPY)
 _COUNTERS: Final = (ev.ENABLE, ev.DISABLE, ev.PAUSE, ev.RESUME)
 PAGE: Final = ~0xFFF
 

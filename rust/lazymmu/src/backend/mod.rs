@@ -420,7 +420,7 @@ pub(crate) fn alloc_root<B: Backend, W: Watch>(k: &mut Kernel<B, W>) -> Run<Opti
 /// Adds an address space with this root; `listed`: syncs visit it.
 pub(crate) fn add_mm<B: Backend, W: Watch>(k: &mut Kernel<B, W>, root: &Table, listed: bool) -> Run<MmId> {
     let mm = MmId(k.machine.mms.len() as u16);
-    k.machine.mms.push(Mm { root: root.id, root_pa: root.pa });
+    k.machine.mms.push(Mm { root: root.id, root_pa: root.pa, user_root: None });
     if listed {
         k.machine.pgd_list.insert(0, mm);
     }

@@ -23,7 +23,8 @@ pub(super) fn format(geometry: &Geometry, options: &Options) -> X86 {
         (_, 8) => Width::Pae,
         _ => Width::TwoLevel,
     };
-    X86 { width, global: options.x86_global, five_level: geometry.levels == 5, pti_config: true }
+    let pti = options.x86_pti && width != Width::TwoLevel;
+    X86 { width, global: options.x86_global && !pti, five_level: geometry.levels == 5, pti_config: true }
 }
 
 /// `native_set_pte`. PAE writes the high half first, so that P never meets a wrong address.

@@ -1,10 +1,10 @@
 //! x86-32, PAE and two levels, with highmem: every process has its own copy of the kernel's pmd entries.
 //!
-//! Not modelled: page-table isolation's second root, the LDT mapping, MTRRs that forbid a huge leaf.
+//! Not modelled: the LDT mapping, MTRRs that forbid a huge leaf.
 
 use std::hash::Hasher;
 
-use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, x86, x86_cpa, x86_user};
+use super::{Backend, Info, Naming, Registration, x86, x86_cpa, x86_pti, x86_user};
 use crate::check::Laws;
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
@@ -43,16 +43,16 @@ fn table<B: Backend, W: Watch>(k: &mut Kernel<B, W>, level: Level, va: u64, mm: 
 }
 
 /// init_mm with its kernel pmds and the leaf table of the fixmap, where kmap slots live.
-pub(super) fn boot<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>) -> Step {
-    new_root(k)?;
+pub(super) fn boot<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>, pti: bool) -> Step {
+    x86_pti::boot_roots(k, pti)?;
     let top = k.geometry().layout.fixaddr_top;
     k.early_tables(top, Level::Pte);
     Ok(())
 }
 
 /// `pgd_alloc`: PAE preallocates all pmd pages, because the CPU caches the four root entries.
-pub(super) fn pgd_alloc<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<MmId>> {
-    let Some(root) = alloc_root(k)? else { return Ok(None) };
+pub(super) fn pgd_alloc<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>, pti: bool) -> Run<Option<MmId>> {
+    let Some((root, user)) = x86_pti::alloc_roots(k, pti)? else { return Ok(None) };
     let kernel = k.open_root(INIT_MM);
     let shared = shares_kernel_pmd(k.geometry(), &k.options);
     let boundary = k.geometry().index(root.level, k.geometry().layout.kernel_start);
@@ -61,36 +61,58 @@ pub(super) fn pgd_alloc<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>
     }
     if root.level == Level::Pud {
         let own = if shared { boundary } else { root.len() };
-        if !prepopulate_pmds(k, &root, own, boundary)? {
-            k.machine.memory.remove(root.id);
-            k.machine.frames.free(root.pa);
+        if !prepopulate_pmds(k, &root, user.as_ref(), own, boundary)? {
+            x86_pti::free_roots(k, &root, user.as_ref());
             return Ok(None);
         }
     }
-    add_mm(k, &root, !shared).map(Some)
+    x86_pti::add_mm(k, &root, user.as_ref(), !shared).map(Some)
 }
 
-/// The process's own pmd pages; those of the kernel half start as copies of init_mm's.
-fn prepopulate_pmds<B: Backend<Format = X86>, W: Watch>(
+/// `preallocate_pmds`: pages for pmds of these root entries. It tries all of them even when one failed, and then gives back
+/// those that it got.
+fn preallocate_pmds<B: Backend<Format = X86>, W: Watch>(
     k: &mut Kernel<B, W>,
-    root: &Table,
-    own: usize,
-    boundary: usize,
-) -> Run<bool> {
+    indices: std::ops::Range<usize>,
+) -> Run<Option<Vec<(u64, Table)>>> {
     let mm = MmId(k.machine.mms.len() as u16);
-    // preallocate_pmds tries all of them even when one failed, and then gives back those that it got.
+    let (wanted, size) = (indices.len(), k.geometry().size(Level::Pud));
     let mut pmds: Vec<(u64, Table)> = Vec::new();
-    let size = k.geometry().size(Level::Pud);
-    for index in 0..own {
+    for index in indices {
         let va = index as u64 * size;
         pmds.extend(table(k, Level::Pmd, va, mm)?.map(|pmd| (va, pmd)));
     }
-    if pmds.len() < own {
-        for (va, pmd) in pmds {
-            k.free_table(pmd.pa, va, mm)?;
-        }
-        return Ok(false);
+    if pmds.len() < wanted {
+        free_pmds(k, pmds, mm)?;
+        return Ok(None);
     }
+    Ok(Some(pmds))
+}
+
+fn free_pmds<B: Backend, W: Watch>(k: &mut Kernel<B, W>, pmds: Vec<(u64, Table)>, mm: MmId) -> Step {
+    for (va, pmd) in pmds {
+        k.free_table(pmd.pa, va, mm)?;
+    }
+    Ok(())
+}
+
+/// `pgd_prepopulate_pmd`: the process's own pmd pages; those of the kernel half start as copies of init_mm's. With page-table
+/// isolation user mode has the same ones in the user half, and in the kernel half pmd pages of its own
+/// (`pgd_prepopulate_user_pmd`).
+fn prepopulate_pmds<B: Backend<Format = X86>, W: Watch>(
+    k: &mut Kernel<B, W>,
+    root: &Table,
+    user: Option<&Table>,
+    own: usize,
+    boundary: usize,
+) -> Run<bool> {
+    let Some(pmds) = preallocate_pmds(k, 0..own)? else { return Ok(false) };
+    let users = if user.is_some() { boundary..root.len() } else { 0..0 };
+    let Some(user_pmds) = preallocate_pmds(k, users)? else {
+        let mm = MmId(k.machine.mms.len() as u16);
+        free_pmds(k, pmds, mm)?;
+        return Ok(false);
+    };
     for (index, (_, pmd)) in pmds.iter().enumerate() {
         if index >= boundary
             && let Some(kernel) = k.machine.memory.at(B::table_pa(k, Level::Pud, root.get(index)))
@@ -99,7 +121,16 @@ fn prepopulate_pmds<B: Backend<Format = X86>, W: Watch>(
                 pmd.set(n, k.machine.memory.word(kernel, n));
             }
         }
-        root.set(index, B::table_word(k, Level::Pud, pmd.pa, false));
+        let link = B::table_word(k, Level::Pud, pmd.pa, false);
+        root.set(index, link);
+        if let Some(user) = user.filter(|_| index < boundary) {
+            user.set(index, link);
+        }
+    }
+    for (n, (_, pmd)) in user_pmds.iter().enumerate() {
+        if let Some(user) = user {
+            user.set(boundary + n, B::table_word(k, Level::Pud, pmd.pa, false));
+        }
     }
     Ok(true)
 }
@@ -152,11 +183,13 @@ impl Backend for X86_32 {
     }
 
     fn boot<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
-        boot(k)
+        let pti = x86_pti::enabled(k);
+        boot(k, pti)
     }
 
     fn pgd_alloc<W: Watch>(k: &mut Kernel<Self, W>) -> Run<Option<MmId>> {
-        pgd_alloc(k)
+        let pti = x86_pti::enabled(k);
+        pgd_alloc(k, pti)
     }
 
     #[inline]
@@ -174,6 +207,7 @@ impl Backend for X86_32 {
     }
 
     fn set_entry<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
+        let word = x86_pti::set_user_pgtbl(k, entry, word)?;
         x86::native_set_entry(k, entry, word, why)
     }
 

@@ -1,11 +1,11 @@
 //! x86-64 without a hypervisor: coherent walkers, no lazy mode, root entries copied to every process.
 //!
-//! Not modelled: page-table isolation's second root, MTRRs that forbid a huge leaf, memory encryption, protection keys,
-//! deferred freeing of kernel tables for an IOMMU.
+//! Not modelled: MTRRs that forbid a huge leaf, memory encryption, protection keys, deferred freeing of kernel tables for
+//! an IOMMU.
 
 use std::hash::Hasher;
 
-use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, x86, x86_cpa, x86_user};
+use super::{Backend, Info, Naming, Registration, x86, x86_cpa, x86_pti, x86_user};
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
 use crate::event::codes::Store;
@@ -27,8 +27,8 @@ pub struct X86_64 {
 }
 
 /// `preallocate_vmalloc_pages`: every root slot of the vmalloc area gets its table at boot.
-pub(super) fn boot<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>) -> Step {
-    new_root(k)?;
+pub(super) fn boot<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>, pti: bool) -> Step {
+    x86_pti::boot_roots(k, pti)?;
     let root = k.geometry().root();
     let size = k.geometry().size(root);
     let layout = k.geometry().layout;
@@ -44,15 +44,15 @@ pub(super) fn boot<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>) -> 
 }
 
 /// `pgd_alloc` and `pgd_ctor`: the kernel half is copied, and the root joins `pgd_list`.
-pub(super) fn pgd_alloc<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>) -> Run<Option<MmId>> {
-    let Some(root) = alloc_root(k)? else {
+pub(super) fn pgd_alloc<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>, pti: bool) -> Run<Option<MmId>> {
+    let Some((root, user)) = x86_pti::alloc_roots(k, pti)? else {
         return Ok(None);
     };
     let kernel = k.open_root(INIT_MM);
     for index in root.len() / 2..root.len() {
         root.set(index, kernel.get(index));
     }
-    add_mm(k, &root, true).map(Some)
+    x86_pti::add_mm(k, &root, user.as_ref(), true).map(Some)
 }
 
 pub(super) fn sync_mask(geometry: &Geometry) -> ModMask {
@@ -93,11 +93,13 @@ impl Backend for X86_64 {
     }
 
     fn boot<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
-        boot(k)
+        let pti = x86_pti::enabled(k);
+        boot(k, pti)
     }
 
     fn pgd_alloc<W: Watch>(k: &mut Kernel<Self, W>) -> Run<Option<MmId>> {
-        pgd_alloc(k)
+        let pti = x86_pti::enabled(k);
+        pgd_alloc(k, pti)
     }
 
     #[inline(always)]
@@ -110,6 +112,7 @@ impl Backend for X86_64 {
     }
 
     fn set_entry<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
+        let word = x86_pti::set_user_pgtbl(k, entry, word)?;
         k.store(entry, word, why)
     }
 

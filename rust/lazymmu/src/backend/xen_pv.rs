@@ -257,11 +257,11 @@ impl Backend for XenPv {
     }
 
     fn boot<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
-        if k.geometry().long_bits == 64 { x86_64::boot(k) } else { x86_32::boot(k) }
+        if k.geometry().long_bits == 64 { x86_64::boot(k, false) } else { x86_32::boot(k, false) }
     }
 
     fn pgd_alloc<W: Watch>(k: &mut Kernel<Self, W>) -> Run<Option<MmId>> {
-        if k.geometry().long_bits == 64 { x86_64::pgd_alloc(k) } else { x86_32::pgd_alloc(k) }
+        if k.geometry().long_bits == 64 { x86_64::pgd_alloc(k, false) } else { x86_32::pgd_alloc(k, false) }
     }
 
     #[inline]

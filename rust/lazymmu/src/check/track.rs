@@ -468,7 +468,15 @@ impl Track {
     pub(super) fn counts_for(walk: &OpenWalk, event: &Event, level: Level) -> bool {
         let other = matches!(
             Store::from_code(event.aux),
-            Some(Store::Sync | Store::Kmap | Store::Fixmap | Store::Drain | Store::ClearBad | Store::Hash)
+            Some(
+                Store::Sync
+                    | Store::Kmap
+                    | Store::Fixmap
+                    | Store::Drain
+                    | Store::ClearBad
+                    | Store::Hash
+                    | Store::UserCopy
+            )
         );
         // Tables of user address spaces are not tracked, nor is anything in the loops over them.
         let untracked = event.mm != INIT_MM.0

@@ -60,6 +60,7 @@ codes! {
         Flags = 21 "access-flags",
         Convert = 22 "contpte-convert",
         Invalidate = 23 "invalidate",
+        UserCopy = 24 "user-copy",
     }
 }
 

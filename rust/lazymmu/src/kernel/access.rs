@@ -128,7 +128,9 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     fn descend(&self, mm: MmId, va: u64) -> Result<TableId, Translation> {
         let memory = &self.machine.memory;
         let geometry = &self.machine.geometry;
-        let mut id = self.machine.root(mm);
+        // What is not the kernel's is used by user mode, which may run on a root of its own.
+        let users = self.machine.mm(mm).user_root.filter(|_| !geometry.is_kernel(va));
+        let mut id = users.unwrap_or(self.machine.root(mm));
         loop {
             let level = memory.level(id);
             if level == Level::Pte {

@@ -146,6 +146,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     pub fn reachable(&self, mm: MmId) -> Vec<TableId> {
         let memory = &self.machine.memory;
         let mut found = vec![self.machine.root(mm)];
+        found.extend(self.machine.mm(mm).user_root);
         let mut seen: FxHashSet<TableId> = found.iter().copied().collect();
         let mut next = 0;
         while let Some(&id) = found.get(next) {

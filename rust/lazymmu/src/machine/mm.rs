@@ -13,4 +13,6 @@ pub const INIT_MM: MmId = MmId(0);
 pub struct Mm {
     pub root: TableId,
     pub root_pa: u64,
+    /// The root that user mode runs on, where that is another one (x86 with page-table isolation).
+    pub user_root: Option<TableId>,
 }

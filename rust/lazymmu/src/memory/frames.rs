@@ -74,6 +74,11 @@ impl Frames {
         }
     }
 
+    /// Tables of a level take so many bytes, whatever their entries need.
+    pub(crate) fn set_table_bytes(&mut self, level: Level, bytes: u64) {
+        self.table_bytes[level as usize - 1] = bytes;
+    }
+
     /// The next allocation for this table takes this frame.
     pub fn plan(&mut self, level: Level, va: u64, pa: u64) {
         self.planned.entry((level, va)).or_default().push_back(pa);

@@ -223,6 +223,8 @@ options! {
         "the CPU has 1 GiB pages";
     x86_global: bool = true,
         "kernel mappings are global (false: page-table isolation, or a Xen PV guest)";
+    x86_pti: bool = false,
+        "page-table isolation: user mode runs on a root of its own (not with two levels, nor under Xen)";
     riscv_svpbmt: bool = true,
         "the CPU has page-based memory types (Svpbmt)";
     riscv_napot_vmap: bool = false,

@@ -140,7 +140,8 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// A page that is no table.
     pub(crate) fn alloc_page(&mut self) -> Run<Option<u64>> {
         use crate::memory::{FrameError, Zone};
-        match self.alloc_frame(Level::Pgd, u64::MAX, Zone::Low)? {
+        // One page, as leaf tables are everywhere; roots may have several.
+        match self.alloc_frame(Level::Pte, u64::MAX, Zone::Low)? {
             Ok(pa) => {
                 self.emit(Event { addr: pa, ..Event::of(Kind::ALLOC) })?;
                 Ok(Some(pa))
