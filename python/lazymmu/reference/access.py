@@ -66,6 +66,8 @@ class Accessed:
 def access(k: Kernel, va: int, kind: int) -> Accessed:
     """One access by the executing CPU. A fault may be repaired, then the walk is repeated."""
     mm, root = root_for(k, k.here().loaded, va)
+    if root is not None:
+        k.backend.before_access(mm, va, kind)
     found = hardware_walk(k, root, va)
     repaired = False
     if found.pa is None:

@@ -118,6 +118,13 @@ class Tlbi:
     TLBIE: Final = 36
     TLBIEL: Final = 37
     TLBIEL_PID: Final = 38
+    IDTE_SEGMENT: Final = 40
+    IDTE_SEGMENT_LOCAL: Final = 41
+    RDP: Final = 42
+    RDP_LOCAL: Final = 43
+    INVTLB_ASID: Final = 55
+    NEW_ASID: Final = 56
+    INVTLB_CURRENT: Final = 57
 
 
 class Drain:

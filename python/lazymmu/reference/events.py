@@ -120,6 +120,8 @@ _ALL_TLBI: Final = (
     Tlbi.TLBIEL_PID,
     Tlbi.DEMAP_ALL,
     Tlbi.IDTE,
+    Tlbi.NEW_ASID,
+    Tlbi.INVTLB_CURRENT,
 )
 
 

@@ -55,6 +55,7 @@ class Options:
     arm64_flush_valid_only: bool = False
     arm64_flush_relaxed_local: bool = False
     s390_pte_batch: bool = False
+    s390_rdp: bool = False
     xen_fork_balanced: bool = False
 
     def text(self, name: str) -> str:

@@ -390,3 +390,4 @@ def _boot(k: Kernel, setup: Program) -> None:
     for task in k.tasks:
         if k.running_on(task) is None:
             k.backend.boot_idle(task)
+    k.backend.booted()

@@ -187,6 +187,9 @@ class Backend(ABC):
     def repair(self, va: int) -> None:  # noqa: B027
         """The handler at work: a missing entry is copied, or what is stale is fenced."""
 
+    def before_access(self, mm: int, va: int, access: int) -> None:  # noqa: B027
+        """What the walker itself writes to the tables before an address is used for the first time."""
+
     def used(self, mm: int, va: int, word: int, access: int) -> int:  # noqa: ARG002
         """What a permitted access does to the leaf entry that it finds: the word that is there then."""
         return word
@@ -249,6 +252,9 @@ class Backend(ABC):
     @abstractmethod
     def pgd_alloc(self, number: int, *, booting: bool) -> Mm | None:
         """``pgd_alloc``: the root of a new address space, None if there is no memory."""
+
+    def booted(self) -> None:  # noqa: B027
+        """Tasks run, each with its address space."""
 
     def boot_idle(self, task: Task) -> None:  # noqa: B027
         """A task exists at boot without running."""

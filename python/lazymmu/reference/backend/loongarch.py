@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from lazymmu.reference import events as ev
 from lazymmu.reference.backend.base import Backend
-from lazymmu.reference.codes import INIT_MM, PTE, Store, Tlbi
-from lazymmu.reference.descriptor.loongarch import GLOBAL, LoongarchFormat
+from lazymmu.reference.codes import INIT_MM, PTE, Access, Store, Tlbi
+from lazymmu.reference.descriptor.loongarch import DIRTY, GLOBAL, PRESENT, VALID, WRITE, LoongarchFormat
 from lazymmu.reference.geometry import Geometry
-from lazymmu.reference.machine import Mm
+from lazymmu.reference.machine import Mm, Task
 from lazymmu.reference.memory import Entry
 from lazymmu.reference.options import Options
 
@@ -38,6 +38,45 @@ class Loongarch(Backend):
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
         self.needs_barrier = True
+        self._cpumask: dict[int, set[int]] = {}
+        self._numbered: dict[int, set[int]] = {}
+
+    def cpumask(self, mm: int) -> set[int]:
+        """``mm_cpumask``: CPUs that are told when entries change."""
+        return self._cpumask.setdefault(mm, set())
+
+    def numbered(self, mm: int) -> set[int]:
+        """CPUs on which an address space has a number (ASID): entries with another one are not found."""
+        return self._numbered.setdefault(mm, set())
+
+    def booted(self) -> None:  # noqa: D102
+        for cpu in self.k.cpus:
+            self._enter(cpu.loaded, cpu.id)
+
+    def switch_in(self, following: Task) -> None:  # noqa: D102
+        self._enter(following.mm, self.k.cpu)
+
+    def _enter(self, mm: int, cpu: int) -> None:
+        """``switch_mm_irqs_off``."""
+        if mm != INIT_MM:
+            self.cpumask(mm).add(cpu)
+            self.numbered(mm).add(cpu)
+
+    def before_access(self, mm: int, va: int, access: int) -> None:
+        """The walker makes what is present valid, and what may be written and is dirty."""
+        table = self.k.mms[mm].root
+        while True:
+            entry = table.at(va)
+            word = entry.word
+            if table.level == PTE or self.k.format.leaf(table.level, word):
+                break
+            below = self.k.linked(table.level, word)
+            if below is None or not self.k.format.usable(table.level, word):
+                return
+            table = below
+        used = word | VALID | (DIRTY if access == Access.WRITE and word & WRITE else 0)
+        if word & PRESENT and used != word:
+            self.k.store(entry, used, Store.FLAGS)
 
     def set_pte(self, entry: Entry, word: int, code: int) -> None:
         """``set_pte``."""

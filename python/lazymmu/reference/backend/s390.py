@@ -13,7 +13,7 @@ from lazymmu.reference.backend.base import Backend, PteRange
 from lazymmu.reference.codes import INIT_MM, PTE, Drain, Store, Tlbi
 from lazymmu.reference.descriptor.s390 import INVALID, PRESENT, S390Format
 from lazymmu.reference.geometry import Geometry
-from lazymmu.reference.machine import Mm
+from lazymmu.reference.machine import Mm, Task
 from lazymmu.reference.memory import Entry
 from lazymmu.reference.options import Options
 
@@ -55,14 +55,19 @@ class S390(Backend):
         self.has_lazy = kernel.options.s390_pte_batch
         self.caches: dict[int, Cache] = {}
         self.declared: dict[int, PteRange] = {}
+        self.ran: set[tuple[int, int]] = set()
+        """Address spaces and CPUs that ran them since they were flushed."""
+        self.flush_mm: set[int] = set()
+        """Address spaces with entries that were made invalid without a flush."""
 
     # Entries --------------------------------------------------------------------------------------
 
     def _cache(self, entry: Entry) -> Cache | None:
-        cache = self.caches.get(self.k.cpu)
+        """``is_lazy_mmu_mode_active``: not in interrupts."""
+        cache = None if self.k.in_interrupt() else self.caches.get(self.k.cpu)
         return cache if cache is not None and cache.covers(entry) else None
 
-    def _put(self, entry: Entry, word: int, code: int) -> bool:
+    def put(self, entry: Entry, word: int, code: int) -> bool:
         """Whether the word went to the cache."""
         cache = self._cache(entry)
         if cache is None:
@@ -80,14 +85,18 @@ class S390(Backend):
         """``set_ptes``: a plain store, which only an invalid entry may get."""
         if word & PRESENT:
             word &= ~UNUSED
-        if not self._put(entry, word, code):
+        self.write(entry, word, code)
+
+    def write(self, entry: Entry, word: int, code: int) -> None:
+        """To the section's cache, or to memory."""
+        if not self.put(entry, word, code):
             self.k.store(entry, word, code)
 
     def pte_clear(self, entry: Entry) -> None:  # noqa: D102
         self.set_pte(entry, INVALID, Store.CLEAR)
 
     def ptep_get_and_clear(self, entry: Entry) -> int:  # noqa: D102
-        return self.exchange(entry, INVALID, Store.GET_AND_CLEAR)
+        return self.exchange(entry, INVALID, Store.GET_AND_CLEAR, lazy=True)
 
     def ptep_try_set(self, entry: Entry, word: int) -> bool:  # noqa: D102
         if self.k.format.occupied(self.read(entry)):
@@ -95,25 +104,54 @@ class S390(Backend):
         self.set_pte(entry, word, Store.TRY_SET)
         return True
 
-    def exchange(self, entry: Entry, word: int, code: int) -> int:
-        """``ptep_xchg_direct``."""
+    def exchange(self, entry: Entry, word: int, code: int, *, lazy: bool) -> int:
+        """``ptep_xchg_direct``, ``ptep_xchg_lazy``."""
         old = self.read(entry)
-        if not self._put(entry, word, code):
-            if not old & INVALID:
-                self.ipte([entry])
+        if not self.put(entry, word, code):
+            if not old & INVALID and lazy:
+                self.invalidate_lazy(entry)
+            elif not old & INVALID:
+                self.ipte([entry], local=self.only_here(entry.mm))
             self.k.store(entry, word, code)
         return old
 
-    def only_here(self, mm: int) -> bool:
-        """Whether this CPU has an address space, and no other."""
+    def invalidate_lazy(self, entry: Entry) -> None:
+        """``ptep_flush_lazy``: the flush may wait if no other CPU can use the address space before it is done."""
+        if self.attached_here(entry.mm):
+            self.k.store(entry, entry.word | INVALID, Store.INVALIDATE)
+            self.flush_mm.add(entry.mm)
+        else:
+            self.ipte([entry], local=False)
+
+    def attached_here(self, mm: int) -> bool:
+        """``cpu_attach_mask``: this CPU has an address space loaded, and no other has."""
         return mm != INIT_MM and [cpu for cpu in self.k.cpus if cpu.loaded == mm] == [self.k.here()]
 
-    def ipte(self, entries: list[Entry]) -> None:
+    def only_here(self, mm: int) -> bool:
+        """``mm_cpumask``: this CPU may have entries in its TLB, and no other."""
+        loaded = {cpu.id for cpu in self.k.cpus if cpu.loaded == mm}
+        return mm != INIT_MM and loaded | {cpu for ran, cpu in self.ran if ran == mm} == {self.k.cpu}
+
+    def flush_lazy(self, mm: int) -> None:
+        """``__tlb_flush_mm_lazy``: IDTE of all that came from an address space."""
+        if mm in self.flush_mm:
+            self.flush_mm.discard(mm)
+            self.ran = {(ran, cpu) for ran, cpu in self.ran if ran != mm}
+            self.k.emit(ev.TLBI, aux=Tlbi.IDTE, old=1, mm=mm, va=0, new=(1 << 64) - 1)
+
+    def switch_out(self, prev: Task) -> None:  # noqa: ARG002, D102
+        if self.k.here().loaded != INIT_MM:
+            self.ran.add((self.k.here().loaded, self.k.cpu))
+
+    def switch_in(self, following: Task) -> None:
+        """``finish_arch_post_lock_switch``."""
+        self.flush_lazy(following.mm)
+
+    def ipte(self, entries: list[Entry], *, local: bool) -> None:
         """IPTE of neighbours, here only or everywhere."""
         for entry in entries:
             self.k.store(entry, entry.word | INVALID, Store.INVALIDATE)
         first, last = entries[0], entries[-1]
-        local = self.only_here(first.mm)
         if len(entries) == 1:
             code = Tlbi.IPTE_LOCAL if local else Tlbi.IPTE
         else:
@@ -177,7 +215,7 @@ class S390(Backend):
         self.k.emit(ev.FLUSH, old=len(words), new=sum(valid), aux=reason, mm=cache.entries.table.mm)
         for run, used in zip(runs, valid, strict=True):
             if used:
-                self.ipte(run)
+                self.ipte(run, local=self.only_here(run[0].mm))
             for entry in run:
                 self.k.store(entry, words[entry.index], Store.DRAIN)
 

@@ -82,6 +82,10 @@ class Format(ABC):
     def wrprotect(self, word: int) -> int:
         """``pte_wrprotect``."""
 
+    def wrprotect_huge(self, word: int) -> int:
+        """``pmd_wrprotect``."""
+        return self.wrprotect(word)
+
     @abstractmethod
     def kind(self, level: int, word: int) -> Kind:
         """What a hardware walker makes of the word."""

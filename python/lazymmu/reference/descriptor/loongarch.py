@@ -50,6 +50,7 @@ class LoongarchFormat(Format):
         "PAGE_IOREMAP_WC": _UNCACHED | WUC,
         "PAGE_SHARED": _USER | WRITE,
         "PAGE_READONLY": _USER,
+        "PAGE_READONLY_EXEC": _USER | VALID,
         "PAGE_NONE": PROTNONE | NO_READ | PLV | CC,
     }
 

@@ -59,6 +59,7 @@ class S390Format(Format):
         "PAGE_IOREMAP": _KERNEL,
         "PAGE_SHARED": _KERNEL,
         "PAGE_READONLY": _RO,
+        "PAGE_READONLY_EXEC": _RO & ~NOEXEC,
         "PAGE_RX": _RO & ~NOEXEC,
         "PAGE_RW": _RO | WRITE,
         "PAGE_RWX": (_RO | WRITE) & ~NOEXEC,
@@ -124,6 +125,9 @@ class S390Format(Format):
     def wrprotect(self, word: int) -> int:
         """``pte_wrprotect``."""
         return word & ~WRITE | PROTECT
+
+    def wrprotect_huge(self, word: int) -> int:  # noqa: D102
+        return word & ~LARGE_WRITE | PROTECT
 
     def kind(self, level: int, word: int) -> Kind:  # noqa: D102
         if level == PTE:

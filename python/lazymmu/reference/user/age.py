@@ -47,7 +47,7 @@ def _some(process: Process, gather: Gather, pmd: Entry, addr: int, end: int, *, 
     page = process.k.geometry.page_size
     batch = 0
     site = Site.MADVISE_FREE_PTE if free else Site.MADVISE_COLD_PTE
-    with process.pte_lock(table), process.lazy_section(site):
+    with process.pte_lock(table), process.lazy_section(site, table, addr, end):
         while addr != end:
             pte = table.at(addr)
             word = process.arch.ptep_get(pte)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lazymmu.reference import events as ev
 from lazymmu.reference.backend.x86 import SINGLE_PAGE_FLUSH_CEILING
-from lazymmu.reference.codes import PMD, PUD, Store, Tlbi
+from lazymmu.reference.codes import PMD, PTE, PUD, Store, Tlbi
 from lazymmu.reference.memory import Entry, Table
 from lazymmu.reference.user.leaf import Leaf, X86Leaf
 
@@ -20,9 +20,11 @@ EVERYTHING = (0, (1 << 64) - 1)
 class UserArch:
     """The general versions."""
 
-    def __init__(self, k: Kernel, leaf: Leaf) -> None:
+    def __init__(self, k: Kernel, leaf: Leaf, large: Leaf | None = None) -> None:
         self.k = k
         self.leaf = leaf
+        self.large = large or leaf
+        """The helpers for large leaves."""
 
     def behind(self, first: Entry, count: int) -> Entry:
         """The entry so many places behind another one."""
@@ -50,6 +52,17 @@ class UserArch:
         """``get_and_clear_full_ptes``: the first word, with what any was or saw."""
         words = [self.k.ptep_get_and_clear(entry) for entry in self.run(first, count)]
         return self._collected(words)
+
+    def get_and_clear_full(self, first: Entry, count: int, *, full: bool) -> int:  # noqa: ARG002
+        """The same where an area is unmapped; ``full``: everything goes."""
+        return self.get_and_clear(first, count)
+
+    def clear_flush(self, entry: Entry) -> None:
+        """``ptep_clear_flush``: flushed if hardware may have it."""
+        if self.k.format.valid(self.get_and_clear(entry, 1)):
+            page = self.k.geometry.page_size
+            start = entry.va & -page
+            self.flush_range(entry.mm, start, start + page, PTE)
 
     def _collected(self, words: list[int]) -> int:
         word = words[0]
@@ -100,21 +113,43 @@ class UserArch:
     def update_mmu_cache(self, mm: int, va: int, pages: int) -> None:
         """``update_mmu_cache_range``, ``update_mmu_tlb_range``: a fault filled entries, or found them filled."""
 
-    def fix_spurious_fault(self, mm: int, va: int) -> None:
+    def fix_spurious_fault(self, entry: Entry) -> None:
         """``flush_tlb_fix_spurious_fault``."""
 
     def pmdp_invalidate(self, entry: Entry, *, ad: bool) -> int:  # noqa: ARG002
         """``pmdp_invalidate``, ``pmdp_invalidate_ad``: the word before."""
         old = self.k.read(entry)
-        self.k.store(entry, self.leaf.mkinvalid(old), Store.INVALIDATE)
+        self.k.store(entry, self.large.mkinvalid(old), Store.INVALIDATE)
         return old
 
     def pmdp_set_wrprotect(self, entry: Entry, word: int) -> None:
         """``pmdp_set_wrprotect`` of a leaf with this word."""
-        self.k.store(entry, self.k.format.wrprotect(word), Store.PROTECT)
+        self.k.store(entry, self.k.format.wrprotect_huge(word), Store.PROTECT)
+
+    def pmd_get_and_clear(self, entry: Entry) -> int:
+        """``pmdp_huge_get_and_clear``."""
+        old = entry.word
+        self.k.store(entry, self.k.format.empty(PMD), Store.GET_AND_CLEAR)
+        return old
+
+    def pmd_get_and_clear_full(self, entry: Entry, *, full: bool) -> int:  # noqa: ARG002
+        """``pmdp_huge_get_and_clear_full``; ``full``: everything goes."""
+        return self.pmd_get_and_clear(entry)
+
+    def pmd_clear_young(self, entry: Entry, word: int) -> None:
+        """``pmdp_test_and_clear_young`` of a leaf that is young."""
+        self.k.store(entry, self.large.mkold(word), Store.YOUNG)
 
     def pmd_zapped(self, entry: Entry, *, full: bool) -> None:
-        """Behind ``pmdp_huge_get_and_clear_full``; ``full``: everything goes."""
+        """Behind the last."""
+
+    def gathers_pages(self) -> bool:
+        """Whether pages wait for the flush; not with ``CONFIG_MMU_GATHER_NO_GATHER``."""
+        return True
+
+    def tables_are_pages(self) -> bool:
+        """Without ``CONFIG_MMU_GATHER_TABLE_FREE``: leaf tables wait as pages do, others are freed at once."""
+        return False
 
     def gathers_one_size(self) -> bool:
         """``CONFIG_MMU_GATHER_PAGE_SIZE``."""

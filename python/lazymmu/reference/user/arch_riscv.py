@@ -44,9 +44,9 @@ class RiscvUser(UserArch):
             va -= va % page
             self.tlbi(mm, (va, va + pages * page), pages, Tlbi.SFENCE)
 
-    def fix_spurious_fault(self, mm: int, va: int) -> None:
+    def fix_spurious_fault(self, entry: Entry) -> None:
         """``flush_tlb_page``: riscv has no version of its own."""
-        self._flush_page(mm, va)
+        self._flush_page(entry.mm, entry.va)
 
     def pmdp_invalidate(self, entry: Entry, *, ad: bool) -> int:
         """Flushed at once, also for ``_ad``."""

@@ -71,7 +71,7 @@ class Copy:
             return None
         copy, table = k.descend(to), k.descend(pmd)
         page = k.geometry.page_size
-        with process.pte_lock(copy), process.pte_lock(table), process.lazy_section(Site.COPY_PTE):
+        with process.pte_lock(copy), process.pte_lock(table), process.lazy_section(Site.COPY_PTE, table, addr, end):
             progress = 0
             while addr != end:
                 if progress >= BREAK_AFTER:

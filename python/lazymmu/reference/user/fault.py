@@ -102,9 +102,7 @@ class Faults:
         def work(pte: Entry, word: int) -> int:
             new = leaf.mkwrite(leaf.mkdirty(k.format.page(pa, prot)))
             folio = process.folio(PTE, word)
-            old = process.arch.get_and_clear(pte, 1)
-            if k.format.valid(old):
-                process.arch.flush_range(mm, va, va + page, PTE)
+            process.arch.clear_flush(pte)
             process.folios.allocate(pa, page, anon=True).refs = 1
             process.arch.set_ptes(pte, new, 1)
             process.arch.update_mmu_cache(mm, va, 1)
@@ -127,7 +125,7 @@ class Faults:
             if changed:
                 arch.update_mmu_cache(mm, va, 1)
             elif write:
-                arch.fix_spurious_fault(mm, va)
+                arch.fix_spurious_fault(pte)
             return changed
 
         return bool(self._locked(mm, va, work))
@@ -153,7 +151,7 @@ class Faults:
     def _remap_ptes(self, table: Table, start: int, end: int, offset: int, prot: int) -> None:
         """``remap_pte_range``."""
         process, k = self.process, self.k
-        with process.pte_lock(table), process.lazy_section(Site.REMAP_PTE):
+        with process.pte_lock(table), process.lazy_section(Site.REMAP_PTE, table, start, end):
             for pte, addr, _ in k.entries(table, start, end):
                 if not k.none(pte):
                     k.bug(Bug.REMAP_PTE, addr)

@@ -74,7 +74,7 @@ class Free:
             first = addr & ~(size - 1)
             if entry.level > PMD and not self._free(first, following, size, floor, ceiling):
                 continue
-            self.k.set_entry(entry, 0, Store.CLEAR)
+            self.k.set_entry(entry, self.k.format.empty(entry.level), Store.CLEAR)
             self.gather.free_table(below, first if entry.level > PMD else addr)
 
     @staticmethod

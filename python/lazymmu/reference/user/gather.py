@@ -51,8 +51,8 @@ class Batch:
     room: int
     page: int | None = None
     used: int = 0
-    items: list[tuple[int, int]] = field(default_factory=list)
-    """Folio and number of references."""
+    items: list[tuple[int, int] | Table] = field(default_factory=list)
+    """Folios, each with a number of references, and tables that are like pages."""
 
 
 class Gather:
@@ -79,9 +79,15 @@ class Gather:
 
     def add(self, folio: int, refs: int) -> bool:
         """``__tlb_remove_folio_pages``: True if there is no room for more."""
+        if not self.process.arch.gathers_pages():
+            self.process.put_folio(folio, refs)
+            return False
+        return self._add((folio, refs), 1 if refs == 1 else 2)
+
+    def _add(self, item: tuple[int, int] | Table, places: int) -> bool:
         batch = self.batches[self.active]
-        batch.items.append((folio, refs))
-        batch.used += 1 if refs == 1 else 2
+        batch.items.append(item)
+        batch.used += places
         return batch.used >= batch.room - 1 and not self._next_batch()
 
     def _next_batch(self) -> bool:
@@ -117,8 +123,11 @@ class Gather:
         self._free_tables()
         for batch in self.batches:
             items, batch.items, batch.used = batch.items, [], 0
-            for folio, refs in items:
-                self.process.put_folio(folio, refs)
+            for item in items:
+                if isinstance(item, Table):
+                    self.process.free_table(item)
+                else:
+                    self.process.put_folio(*item)
         self.active = 0
 
     def leaves(self, level: int) -> None:
@@ -141,6 +150,12 @@ class Gather:
         self.note(table.level + 1, va, self.k.geometry.page_size)
         self.stale.freed_tables = True
         self.process.arch.unlinked(table)
+        if self.process.arch.tables_are_pages():
+            if table.level > PTE:
+                self.process.free_table(table)
+            elif self._add(table, 1):
+                self.flush()
+            return
         if self.k.options.rcu_table_free and self.table_page is None:
             self.table_page = self.process.alloc_page()
             if self.table_page is None:

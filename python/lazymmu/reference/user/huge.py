@@ -35,7 +35,7 @@ class Huge:
 
     def map(self, mm: int, va: int, pa: int, prot: int, *, write: bool) -> int:
         """``do_huge_pmd_anonymous_page``."""
-        process, leaf = self.process, self.process.leaf
+        process, leaf = self.process, self.process.large
         address, va = va, va & ~(self.size - 1)
         table = process.table(mm, va, PMD)
         reserve = None if table is None else self._reserve(mm, va)
@@ -68,15 +68,14 @@ class Huge:
                 folio.exclusive = False
             process.folios.deposit(to.table, reserve)
             process.arch.pmdp_set_wrprotect(pmd, word)
-            process.arch.set_pmd(to, process.leaf.mkold(self.k.format.wrprotect(word)))
+            process.arch.set_pmd(to, process.large.mkold(self.k.format.wrprotect_huge(word)))
         return 0
 
     def zap(self, gather: Gather, pmd: Entry) -> None:
         """``zap_huge_pmd``: the reserve goes at once, the pages behind the flush."""
         gather.leaves(PMD)
         with self.process.lock(pmd.table):
-            old = pmd.word
-            self.k.store(pmd, 0, Store.GET_AND_CLEAR)
+            old = self.process.arch.pmd_get_and_clear_full(pmd, full=gather.stale.full)
             self.process.arch.pmd_zapped(pmd, full=gather.stale.full)
             gather.note(PMD, pmd.va, self.size)
             reserve = self._withdraw(pmd)
@@ -88,12 +87,12 @@ class Huge:
 
     def protect(self, gather: Gather, pmd: Entry, to: Protection) -> int:
         """``change_huge_pmd``: never empty in between."""
-        process, leaf = self.process, self.process.leaf
+        process, leaf = self.process, self.process.large
         gather.leaves(PMD)
         with process.lock(pmd.table):
             old = process.arch.pmdp_invalidate(pmd, ad=True)
             new = leaf.modify(PMD, old, to.prot)
-            if to.may_write(process, new, process.folio(PMD, old)):
+            if to.may_write(leaf, new, process.folio(PMD, old)):
                 new = leaf.mkwrite(new)
             process.arch.set_pmd(pmd, new)
             if process.arch.needs_flush(old, new):
@@ -106,8 +105,7 @@ class Huge:
         if not self.k.none(to):
             return False
         with process.lock(pmd.table, to.table):
-            word = pmd.word
-            self.k.store(pmd, 0, Store.GET_AND_CLEAR)
+            word = process.arch.pmd_get_and_clear(pmd)
             if pmd.home is not to.home:
                 reserve = process.folios.withdraw(pmd.table)
                 if reserve is not None:
@@ -118,8 +116,8 @@ class Huge:
 
     def split(self, pmd: Entry, prot: int | None = None) -> None:
         """``__split_huge_pmd``: invalidate, fill the reserve, link it. ``prot``: ``vm_page_prot``."""
-        process, k, leaf = self.process, self.k, self.process.leaf
-        prot = leaf.huge_prot(pmd.word) if prot is None else prot
+        process, k, leaf, large = self.process, self.k, self.process.leaf, self.process.large
+        prot = large.huge_prot(pmd.word) if prot is None else prot
         with process.lock(pmd.table):
             va = pmd.va & ~(self.size - 1)
             old = process.arch.pmdp_invalidate(pmd, ad=False)
@@ -127,10 +125,10 @@ class Huge:
             if reserve is None:
                 k.bug(Bug.STRAY_WALK, pmd.va)
             process.arch.pmd_on_stack()
-            word = k.format.page(leaf.frame(PMD, old), prot)
-            word = leaf.mkwrite(word) if leaf.write(old) else word
-            word = word if leaf.young(old) else leaf.mkold(word)
-            word = leaf.mkdirty(word) if leaf.dirty(old) else word
+            word = k.format.page(large.frame(PMD, old), prot)
+            word = leaf.mkwrite(word) if large.write(old) else word
+            word = word if large.young(old) else leaf.mkold(word)
+            word = leaf.mkdirty(word) if large.dirty(old) else word
             pages = self.size // k.geometry.page_size
             folio = process.folio(PMD, old)
             if folio is not None:
@@ -147,7 +145,7 @@ class Huge:
 
     def age(self, gather: Gather, pmd: Entry, *, free: bool) -> None:
         """``MADV_COLD`` and ``MADV_FREE`` of a whole large leaf that nobody else maps."""
-        process, leaf = self.process, self.process.leaf
+        process, leaf = self.process, self.process.large
         gather.leaves(PMD)
         with process.lock(pmd.table):
             word = self.k.read(pmd)
@@ -159,5 +157,5 @@ class Huge:
                 process.arch.pmdp_invalidate(pmd, ad=False)
                 process.arch.set_pmd(pmd, leaf.mkclean(leaf.mkold(word)))
             else:
-                self.k.store(pmd, leaf.mkold(word), Store.YOUNG)
+                process.arch.pmd_clear_young(pmd, word)
             gather.note(PMD, pmd.va, self.size)

@@ -77,6 +77,10 @@ class Leaf(ABC):
     def advance(self, word: int, size: int) -> int:
         """``pte_advance_pfn``: the page that lies ``size`` bytes further."""
 
+    def vm_page_prot(self, prot: int) -> int:
+        """What an area has where the program says this."""
+        return prot
+
     def noncont(self, word: int) -> int:
         """``pte_mknoncont``."""
         return word
@@ -243,6 +247,10 @@ class Arm64Leaf(Leaf):
 
     def advance(self, word: int, size: int) -> int:  # noqa: D102
         return word & ~self.address | self.format.encode(self.format.decode(word) + size) & self.address
+
+    def vm_page_prot(self, prot: int) -> int:
+        """What an area has where the program says this."""
+        return prot
 
     def noncont(self, word: int) -> int:  # noqa: D102
         return word & ~arm.CONT

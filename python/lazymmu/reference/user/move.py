@@ -85,7 +85,7 @@ class Move:
         with process.lock(*locks):
             word = k.read(entry)
             table = k.linked(entry.level, word)
-            k.set_entry(entry, 0, Store.CLEAR)
+            k.set_entry(entry, k.format.empty(entry.level), Store.CLEAR)
             if table is not None:
                 self._rebase(table, to.first)
                 k.backend.hand_over(table)
@@ -118,7 +118,7 @@ class Move:
     def _entries(self, table: Table, target: Table, old: int, new: int, size: int) -> None:
         process, k = self.process, self.k
         page, done, flush = k.geometry.page_size, 0, False
-        with process.lazy_section(Site.MOVE_PTES):
+        with process.lazy_section(Site.MOVE_PTES, table, old, old + size):
             while done < size:
                 pte = table.at(old + done)
                 word = process.arch.ptep_get(pte)

@@ -86,6 +86,10 @@ class UserOperations:
             raise self.resolver.error(f"physical address {pa:#x} is not a multiple of {size:#x}")
         return self.resolver.physical(pa, size)
 
+    def _prot(self, args: Args) -> int:
+        """``vm_page_prot`` of an area."""
+        return self.process.leaf.vm_page_prot(self.resolver.prot(args["prot"]))
+
     # Faults ---------------------------------------------------------------------------------------
 
     def _map(self, args: Args, pages: int, *, file: bool, zero: bool) -> Work:
@@ -94,7 +98,7 @@ class UserOperations:
         if pages == 0 or pages & pages - 1 or pages > self.k.geometry.entries_of(PTE):
             raise self.resolver.error(f"{pages} pages are no folio")
         self.resolver.range(va & ~(size - 1), size, mm)
-        pa, prot = self._multiple(args["pa"], size), self.resolver.prot(args["prot"])
+        pa, prot = self._multiple(args["pa"], size), self._prot(args)
         new = NewPage(pa, pages, prot, args["write"], file, zero)
         return lambda: returned(self.faults.map(mm, va, new))
 
@@ -111,14 +115,14 @@ class UserOperations:
             raise self.resolver.error("there are no large leaves in user mappings")
         size = self.k.geometry.size(PMD)
         self.resolver.range(va & ~(size - 1), size, mm)
-        pa, prot, write = self._multiple(args["pa"], size), self.resolver.prot(args["prot"]), args["write"]
+        pa, prot, write = self._multiple(args["pa"], size), self._prot(args), args["write"]
         return lambda: returned(self.huge.map(mm, va, pa, prot, write=write))
 
     def op_do_wp_page(self, args: Args) -> Work:  # noqa: D102
         mm, va = self._page(args)
         if args["pa"] is None:
             return lambda: returned(int(self.faults.reuse(mm, va)))
-        pa, prot = self.resolver.physical(args["pa"]), self.resolver.prot(args["prot"])
+        pa, prot = self.resolver.physical(args["pa"]), self._prot(args)
         return lambda: returned(int(self.faults.copy(mm, va, pa, prot)))
 
     def op_handle_pte_fault(self, args: Args) -> Work:  # noqa: D102
@@ -127,7 +131,7 @@ class UserOperations:
 
     def op_remap_pfn_range(self, args: Args) -> Work:  # noqa: D102
         mm, start, end = self._span(args)
-        pa, prot = self.resolver.physical(args["pa"], args["size"]), self.resolver.prot(args["prot"])
+        pa, prot = self.resolver.physical(args["pa"], args["size"]), self._prot(args)
         return lambda: returned(self.faults.remap(mm, start, end, pa, prot))
 
     # Loops ----------------------------------------------------------------------------------------
@@ -167,7 +171,7 @@ class UserOperations:
 
     def op_change_protection(self, args: Args) -> Work:  # noqa: D102
         mm, start, end = self._span(args)
-        to = Protection(self.resolver.prot(args["prot"]), args["try_writable"], args["shared"])
+        to = Protection(self._prot(args), args["try_writable"], args["shared"])
         return lambda: returned(Protect(self.process, self.huge, to).run(mm, start, end))
 
     def op_move_page_tables(self, args: Args) -> Work:  # noqa: D102
@@ -192,5 +196,5 @@ class UserOperations:
 
     def op_split_huge_pmd(self, args: Args) -> Work:  # noqa: D102
         mm, va = self._page(args)
-        prot = self.resolver.prot(args["prot"])
+        prot = self._prot(args)
         return lambda: self.huge.split_at(mm, va, prot)

@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING
 
 from lazymmu.reference import events as ev
 from lazymmu.reference.backend.arm64 import Arm64
+from lazymmu.reference.backend.loongarch import Loongarch
 from lazymmu.reference.backend.powerpc import Hash, Radix
 from lazymmu.reference.backend.riscv import Riscv
+from lazymmu.reference.backend.s390 import S390
 from lazymmu.reference.backend.xen_pv import XenPv
 from lazymmu.reference.codes import PMD, PTE
 from lazymmu.reference.memory import Entry, Table
 from lazymmu.reference.user.arch import UserArch, X86User
 from lazymmu.reference.user.arch_arm64 import Arm64User
+from lazymmu.reference.user.arch_loongarch import LoongarchUser
 from lazymmu.reference.user.arch_powerpc import HashUser
 from lazymmu.reference.user.arch_radix import RadixUser
 from lazymmu.reference.user.arch_riscv import RiscvUser
+from lazymmu.reference.user.arch_s390 import S390User
 from lazymmu.reference.user.arch_xen import XenUser
 from lazymmu.reference.user.folios import Folio, Folios
 from lazymmu.reference.user.leaf import Leaf
+from lazymmu.reference.user.leaves import large_leaf_of
 from lazymmu.reference.walk.apply import highpte, map_and_lock, unlock_and_unmap
 from lazymmu.reference.walk.core import Walk
 from lazymmu.reference.walk.vunmap import clear_bad, none_or_clear_bad
@@ -35,6 +40,7 @@ class Process:
     def __init__(self, k: Kernel, leaf: Leaf, folios: Folios) -> None:
         self.k = k
         self.leaf = leaf
+        self.large = large_leaf_of(k.format, leaf)
         self.folios = folios
         self.word_bytes = 4 if k.geometry.va_bits == 32 else 8
         self.arch: UserArch
@@ -48,6 +54,10 @@ class Process:
             self.arch = HashUser(k, leaf, k.backend)
         elif isinstance(k.backend, Riscv):
             self.arch = RiscvUser(k, leaf, k.backend)
+        elif isinstance(k.backend, S390):
+            self.arch = S390User(k, leaf, self.large, k.backend)
+        elif isinstance(k.backend, Loongarch):
+            self.arch = LoongarchUser(k, leaf, k.backend)
         else:
             self.arch = X86User(k, leaf)
 
@@ -141,9 +151,12 @@ class Process:
             self.k.emit(ev.UNLOCK, addr=pa)
 
     @contextmanager
-    def lazy_section(self, site: int) -> Iterator[None]:
-        """The scheme's places around a loop over entries."""
-        self.k.pte_begin(site)
+    def lazy_section(self, site: int, table: Table | None = None, start: int = 0, end: int = 0) -> Iterator[None]:
+        """The scheme's places around a loop over entries, which it may say."""
+        if table is None:
+            self.k.pte_begin(site)
+        else:
+            self.k.pte_begin_range(site, table, start, end)
         yield
         self.k.pte_end(site)
 
@@ -183,7 +196,8 @@ class Process:
 
     def folio(self, level: int, word: int) -> Folio | None:
         """``vm_normal_folio``."""
-        return None if self.leaf.special(word) else self.folios.at(self.leaf.frame(level, word))
+        leaf = self.leaf if level == PTE else self.large
+        return None if leaf.special(word) else self.folios.at(leaf.frame(level, word))
 
     def batch(
         self, folio: Folio | None, first: Entry, word: int, limit: int, *, write: bool, dirty: bool

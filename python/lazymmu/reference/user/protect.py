@@ -10,6 +10,7 @@ from lazymmu.reference.memory import Entry
 from lazymmu.reference.user.folios import Folio
 from lazymmu.reference.user.gather import Gather
 from lazymmu.reference.user.huge import Huge
+from lazymmu.reference.user.leaf import Leaf
 from lazymmu.reference.user.process import Process
 
 
@@ -21,9 +22,8 @@ class Protection:
     try_writable: bool
     shared: bool
 
-    def may_write(self, process: Process, word: int, folio: Folio | None) -> bool:
+    def may_write(self, leaf: Leaf, word: int, folio: Folio | None) -> bool:
         """``can_change_pte_writable``: the next write fault would only set the bit."""
-        leaf = process.leaf
         if not self.try_writable or leaf.write(word) or leaf.protnone(word):
             return False
         return leaf.dirty(word) if self.shared else folio is not None and folio.anon and folio.exclusive
@@ -70,7 +70,7 @@ class Protect:
         gather.leaves(PTE)
         table = self.k.descend(pmd)
         page, pages, addr = self.k.geometry.page_size, 0, pmd.va
-        with process.pte_lock(table), process.lazy_section(Site.CHANGE_PTE):
+        with process.pte_lock(table), process.lazy_section(Site.CHANGE_PTE, table, pmd.va, end):
             while addr != end:
                 word = process.arch.ptep_get(table.at(addr))
                 count = 1
@@ -87,7 +87,7 @@ class Protect:
         count, _ = process.batch(folio, pte, word, limit, write=False, dirty=True)
         old = process.arch.modify_start(pte, count)
         new = leaf.modify(PTE, old, self.to.prot)
-        if self.to.may_write(process, new, folio):
+        if self.to.may_write(leaf, new, folio):
             new = leaf.mkwrite(new)
         process.arch.modify_commit(pte, new, count)
         if process.arch.needs_flush(old, new):

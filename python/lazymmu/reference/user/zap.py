@@ -66,12 +66,12 @@ class Zap:
         table = k.descend(pmd)
         self.must_flush = False
         with process.pte_lock(table):
-            with process.lazy_section(Site.ZAP_PTE):
+            with process.lazy_section(Site.ZAP_PTE, table, start, end):
                 addr = self._entries(table, start, end)
                 empty = self.reclaim and addr == end and end - start == k.geometry.size(PMD)
                 if empty:
                     with process.lock(pmd.table):
-                        k.set_entry(pmd, 0, Store.CLEAR)
+                        k.set_entry(pmd, k.format.empty(PMD), Store.CLEAR)
             if self.must_flush:
                 gather.flush_only()
                 gather.delayed_rmap = False
@@ -108,11 +108,11 @@ class Zap:
         page = self.k.geometry.page_size
         folio = process.folio(PTE, word)
         count, _ = process.batch(folio, pte, word, limit, write=True, dirty=True)
-        old = process.arch.get_and_clear(pte, count)
+        old = process.arch.get_and_clear_full(pte, count, full=gather.stale.full)
         if folio is None:
             gather.note(PTE, pte.va, page)
             return 1, False
-        if not folio.anon and process.leaf.dirty(old):
+        if process.arch.gathers_pages() and not folio.anon and process.leaf.dirty(old):
             gather.delayed_rmap = True
             self.must_flush = True
         gather.note(PTE, pte.va, count * page)

@@ -2,27 +2,30 @@
 //!
 //! `arch/loongarch/{mm/{pgtable,tlb,fault}.c,kernel/smp.c,include/asm/pgtable.h}` of 6.12. PGDL and PGDH are separate roots.
 //!
-//! Not modelled: refill by software on CPUs without a page-table walker (the tables are the same), `spurious_fault`, which
-//! tries an access again whose entry is there, CPUs with other address widths than 47-bit halves, kernels for one CPU.
+//! Not modelled: refill by software on CPUs without a page-table walker (the tables are the same, but faults would write TLB
+//! entries: `__update_tlb`), `spurious_fault`, which tries an access again whose entry is there (here it has always been
+//! seen), CPUs with other address widths than 47-bit halves, kernels for one CPU, large leaves with two levels.
 
 use std::hash::Hasher;
 
+use super::loongarch_user::{self, Contexts};
 use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root};
 use crate::check::Laws;
-use crate::descriptor::Prot;
 use crate::descriptor::loongarch::{GLOBAL, Loongarch};
-use crate::event::codes::{Store, Tlbi};
+use crate::descriptor::{Format, Prot};
+use crate::event::codes::{Access, Store, Tlbi};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::kernel::{Entry, Kernel, Watch};
-use crate::machine::{INIT_MM, MmId};
+use crate::machine::{INIT_MM, MmId, TaskId};
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
+use crate::walk::{Stale, huge_helpers};
 
 pub static REGISTRATION: Registration = Registration::of::<LoongarchBackend>();
 
 /// An eighth of the TLB of an LA464 (2048 + 64 entries), each of which maps two pages.
-const FLUSH_ALL_ABOVE: u64 = 264;
+pub(super) const FLUSH_ALL_ABOVE: u64 = 264;
 
 /// `BAR` with this: DBAR 0b11000.
 const DBAR: u32 = 1;
@@ -31,6 +34,7 @@ const DBAR: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct LoongarchBackend {
     format: Loongarch,
+    pub(super) contexts: Contexts,
 }
 
 impl Backend for LoongarchBackend {
@@ -56,7 +60,7 @@ impl Backend for LoongarchBackend {
     };
 
     fn new(geometry: &Geometry, _options: &Options, _cpus: usize) -> LoongarchBackend {
-        LoongarchBackend { format: Loongarch { page_shift: geometry.page_shift } }
+        LoongarchBackend { format: Loongarch { page_shift: geometry.page_shift }, contexts: Contexts::default() }
     }
 
     fn format(&self) -> Loongarch {
@@ -158,6 +162,88 @@ impl Backend for LoongarchBackend {
         Laws { needs_barrier: true, ..Laws::coherent(k) }
     }
 
-    /// Nothing is kept.
-    fn digest(&self, _h: &mut dyn Hasher, _names: &dyn Naming) {}
+    fn booted<W: Watch>(k: &mut Kernel<Self, W>) {
+        loongarch_user::booted(k);
+    }
+
+    fn switch_in<W: Watch>(k: &mut Kernel<Self, W>, next: TaskId) -> Step {
+        let (mm, cpu) = (k.machine.task(next).mm, k.cpu());
+        k.backend.contexts.enter(mm, cpu);
+        Ok(())
+    }
+
+    fn walker_updates<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, va: u64, access: Access) -> Step {
+        loongarch_user::walker_updates(k, mm, va, access)
+    }
+
+    fn user_huge<W: Watch>(k: &Kernel<Self, W>) -> bool {
+        k.geometry().levels > 2
+    }
+
+    fn ptep_clear_flush<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
+        loongarch_user::ptep_clear_flush(k, entry)
+    }
+
+    fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, _write: bool) -> Run<bool> {
+        loongarch_user::set_access_flags(k, entry, word)
+    }
+
+    fn flush_tlb_fix_spurious_fault<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
+        super::user::flush_page(k, entry)
+    }
+
+    fn clear_flush_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
+        loongarch_user::clear_flush_young(k, entry)
+    }
+
+    fn set_pmd_at<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        loongarch_user::set_pmd_at(k, entry, word, Store::Huge)
+    }
+
+    fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _ad: bool) -> Run<u64> {
+        loongarch_user::pmdp_invalidate(k, entry)
+    }
+
+    fn pmdp_set_wrprotect<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        loongarch_user::set_pmd_at(k, entry, k.format().wrprotect_huge(word), Store::Protect)
+    }
+
+    fn pmdp_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        let format = k.format();
+        loongarch_user::set_pmd_at(k, entry, huge_helpers(&format).mkold(word), Store::Young)
+    }
+
+    fn tables_are_pages() -> bool {
+        true
+    }
+
+    fn merges_vmas() -> bool {
+        true
+    }
+
+    fn moves_tables<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        false
+    }
+
+    fn flush_tlb_range<W: Watch>(
+        k: &mut Kernel<Self, W>,
+        mm: MmId,
+        start: u64,
+        end: u64,
+        _level: Option<Level>,
+    ) -> Step {
+        loongarch_user::flush_tlb_range(k, mm, (start, end))
+    }
+
+    fn flush_tlb_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
+        loongarch_user::flush_tlb_mm(k, mm)
+    }
+
+    fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, stale: &Stale) -> Step {
+        loongarch_user::tlb_flush(k, stale)
+    }
+
+    fn digest(&self, h: &mut dyn Hasher, _names: &dyn Naming) {
+        self.contexts.digest(h);
+    }
 }

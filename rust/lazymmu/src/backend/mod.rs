@@ -243,6 +243,8 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     fn switch_in<W: Watch>(_k: &mut Kernel<Self, W>, _next: TaskId) -> Step {
         Ok(())
     }
+    /// The machine's tasks run, each with its address space.
+    fn booted<W: Watch>(_k: &mut Kernel<Self, W>) {}
     /// A task exists that ran before and was switched out.
     fn parked<W: Watch>(_k: &mut Kernel<Self, W>, _task: TaskId) {}
 
@@ -262,6 +264,19 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     /// `get_and_clear_full_ptes`: the first word, with what was young or dirty in any.
     fn get_and_clear_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Run<u64> {
         user::get_and_clear_ptes(k, first, count)
+    }
+    /// The same where an area is unmapped; `full`: the whole address space goes.
+    fn get_and_clear_full_ptes<W: Watch>(
+        k: &mut Kernel<Self, W>,
+        first: Entry<'_>,
+        count: u64,
+        _full: bool,
+    ) -> Run<u64> {
+        Self::get_and_clear_ptes(k, first, count)
+    }
+    /// `ptep_clear_flush`.
+    fn ptep_clear_flush<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
+        user::ptep_clear_flush(k, entry)
     }
     /// `wrprotect_ptes`.
     fn wrprotect_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Step {
@@ -294,7 +309,7 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
         Ok(())
     }
     /// `flush_tlb_fix_spurious_fault`: a write fault found nothing to change.
-    fn flush_tlb_fix_spurious_fault<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64) -> Step {
+    fn flush_tlb_fix_spurious_fault<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>) -> Step {
         Ok(())
     }
     /// `ptep_clear_flush_young`.
@@ -311,11 +326,31 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     }
     /// `pmdp_set_wrprotect` of a leaf with this word.
     fn pmdp_set_wrprotect<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
-        k.store(entry, k.format().wrprotect(word), Store::Protect)
+        k.store(entry, k.format().wrprotect_huge(word), Store::Protect)
     }
-    /// Behind `pmdp_huge_get_and_clear_full`, which unmaps a large leaf. `full`: the whole address space goes.
+    /// `pmdp_huge_get_and_clear`: the word before.
+    fn pmdp_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
+        user::pmdp_get_and_clear(k, entry)
+    }
+    /// `pmdp_huge_get_and_clear_full`, which unmaps a large leaf. `full`: the whole address space goes.
+    fn pmdp_get_and_clear_full<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _full: bool) -> Run<u64> {
+        Self::pmdp_get_and_clear(k, entry)
+    }
+    /// `pmdp_test_and_clear_young` of a leaf that is young.
+    fn pmdp_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        user::pmdp_clear_young(k, entry, word)
+    }
+    /// Behind the last.
     fn pmd_zapped<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _full: bool) -> Step {
         Ok(())
+    }
+    /// Whether pages wait for the gather's flush; not with `CONFIG_MMU_GATHER_NO_GATHER`.
+    fn gathers_pages() -> bool {
+        true
+    }
+    /// No `CONFIG_MMU_GATHER_TABLE_FREE`: a leaf table waits as a page, other tables are freed at once.
+    fn tables_are_pages() -> bool {
+        false
     }
     /// `CONFIG_MMU_GATHER_PAGE_SIZE`: a gather has leaves of one size, and is flushed before those of another.
     fn gathers_one_size() -> bool {
@@ -330,7 +365,7 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
         Ok(())
     }
     /// `paravirt_release_pte` and its kin: the table is no longer linked.
-    fn table_unlinked<W: Watch>(_k: &mut Kernel<Self, W>, _level: Level, _pa: u64) -> Step {
+    fn table_unlinked<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _level: Level, _pa: u64) -> Step {
         Ok(())
     }
     /// `arch_supports_page_table_move`: mremap may link a whole table elsewhere.
@@ -381,6 +416,11 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     /// missing here makes an exploration take different states for one. What nothing reads any more is better left out.
     fn digest(&self, h: &mut dyn Hasher, names: &dyn Naming);
 
+    /// What the walker itself stores before an address is used for the first time.
+    #[inline]
+    fn walker_updates<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64, _access: Access) -> Step {
+        Ok(())
+    }
     /// What a permitted access does to the leaf entry that it finds: the word that is there then.
     #[inline]
     fn used<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64, word: u64, _access: Access) -> Run<u64> {

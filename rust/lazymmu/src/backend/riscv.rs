@@ -268,7 +268,7 @@ impl Backend for RiscvBackend {
         riscv_user::update_mmu_cache(k, mm, va, pages)
     }
 
-    fn flush_tlb_fix_spurious_fault<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, va: u64) -> Step {
+    fn flush_tlb_fix_spurious_fault<W: Watch>(k: &mut Kernel<Self, W>, Entry { mm, va, .. }: Entry<'_>) -> Step {
         let page = k.geometry().page_size();
         let start = va & !(page - 1);
         riscv_user::flush_tlb_range(k, mm, (start, start + page), None)

@@ -6,13 +6,14 @@
 //! at its end one IPTE makes as many neighbours invalid as there are.
 //!
 //! Not modelled: storage keys, guests (PGSTE, gmap, notification by IPTE), protected memory; CSP and CSPG where IDTE is missing,
-//! CRDTE and CSPG of `set_memory`, RDP; upgrades from three levels to four and five (each geometry has its own), two levels of
-//! 31-bit processes; user addresses at and above the vmalloc space (users' and the kernel's spaces overlap on s390, the model
-//! tells them apart by address); loops over user mappings; large leaves; `ioremap` of PCI memory without MIO.
+//! CPUs without local TLB clearing or NX, CRDTE and CSPG of `set_memory`; soft-dirty bits; upgrades from three levels to four
+//! and five (each geometry has its own), two levels of 31-bit processes; user addresses at and above the vmalloc space (users'
+//! and the kernel's spaces overlap on s390, the model tells them apart by address); `ioremap` of PCI memory without MIO.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
+use super::s390_user::{self, Contexts, exchange_direct, exchange_lazy, only_here};
 use super::{Backend, Info, Naming, PteRange, Registration, add_mm, alloc_root, new_root};
 use crate::descriptor::s390::{INVALID, PRESENT, S390};
 use crate::descriptor::{Format, Prot};
@@ -23,6 +24,7 @@ use crate::kernel::{Entry, Kernel, Watch};
 use crate::machine::{INIT_MM, MmId, TaskId};
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
+use crate::walk::Stale;
 
 pub static REGISTRATION: Registration = Registration::of::<S390Backend>();
 
@@ -49,6 +51,7 @@ pub struct S390Backend {
     caches: Vec<Option<Cache>>,
     /// What the next section of a task is about.
     declared: BTreeMap<TaskId, PteRange>,
+    pub(super) contexts: Contexts,
 }
 
 type K<W> = Kernel<S390Backend, W>;
@@ -58,8 +61,11 @@ fn cache<W: Watch>(k: &mut K<W>) -> &mut Option<Cache> {
     &mut k.backend.caches[cpu]
 }
 
-/// This CPU's cache, if it is for the entry.
+/// This CPU's cache, if it is for the entry; `is_lazy_mmu_mode_active` says no in interrupts.
 fn cache_for<'k, W: Watch>(k: &'k mut K<W>, entry: &Entry<'_>) -> Option<&'k mut Cache> {
+    if k.in_interrupt() {
+        return None;
+    }
     cache(k).as_mut().filter(|cache| cache.covers(entry))
 }
 
@@ -70,7 +76,7 @@ fn get<W: Watch>(k: &mut K<W>, entry: Entry<'_>) -> u64 {
 }
 
 /// Whether the word went to the cache.
-fn put<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64, why: Store) -> Run<bool> {
+pub(super) fn put<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64, why: Store) -> Run<bool> {
     let Some(cache) = cache_for(k, &entry) else { return Ok(false) };
     cache.words.insert(entry.index, word);
     let event = k.about(Kind::QUEUE, &entry).change(entry.word(), word).aux(why as u32);
@@ -78,13 +84,8 @@ fn put<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64, why: Store) -> Run<b
     Ok(true)
 }
 
-/// Whether no other CPU has the address space.
-fn only_here<W: Watch>(k: &K<W>, mm: MmId) -> bool {
-    mm != INIT_MM && k.runs_mm(mm) == (true, 0)
-}
-
 /// IPTE of neighbours that are valid.
-fn ipte<W: Watch>(k: &mut K<W>, first: Entry<'_>, count: usize, local: bool) -> Step {
+pub(super) fn ipte<W: Watch>(k: &mut K<W>, first: Entry<'_>, count: usize, local: bool) -> Step {
     for n in 0..count {
         let entry = k.entry_behind(first, n as u64);
         k.store(entry, entry.word() | INVALID, Store::Invalidate)?;
@@ -98,20 +99,6 @@ fn ipte<W: Watch>(k: &mut K<W>, first: Entry<'_>, count: usize, local: bool) -> 
     let end = first.va.wrapping_add(count as u64 * k.geometry().page_size());
     let event = Event::of(Kind::TLBI).range(first.va, end).aux(code as u32);
     k.emit(Event { old: 1, mm: first.mm.0, level: u8::from(first.mm != INIT_MM), ..event })
-}
-
-/// `ptep_xchg_direct`, for init_mm also `ptep_xchg_lazy`: the entry leaves the TLBs before it changes.
-fn exchange<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64, why: Store) -> Run<u64> {
-    let old = get(k, entry);
-    if put(k, entry, word, why)? {
-        return Ok(old);
-    }
-    if old & INVALID == 0 {
-        let local = only_here(k, entry.mm);
-        ipte(k, entry, 1, local)?;
-    }
-    k.store(entry, word, why)?;
-    Ok(old)
 }
 
 /// Writes the cache to the table, in runs of entries that were all valid or all invalid.
@@ -170,7 +157,7 @@ impl Backend for S390Backend {
     const TAKES_RANGES: bool = true;
 
     fn new(_geometry: &Geometry, _options: &Options, cpus: usize) -> S390Backend {
-        S390Backend { caches: vec![None; cpus.max(1)], declared: BTreeMap::new() }
+        S390Backend { caches: vec![None; cpus.max(1)], declared: BTreeMap::new(), contexts: Contexts::default() }
     }
 
     fn format(&self) -> S390 {
@@ -205,7 +192,7 @@ impl Backend for S390Backend {
     }
 
     fn ptep_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
-        exchange(k, entry, INVALID, Store::GetAndClear)
+        exchange_lazy(k, entry, INVALID, Store::GetAndClear)
     }
 
     fn ptep_try_set<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Run<bool> {
@@ -298,7 +285,113 @@ impl Backend for S390Backend {
         if k.geometry().is_kernel(va) { Some(INIT_MM) } else { (mm != INIT_MM).then_some(mm) }
     }
 
+    fn switch_out<W: Watch>(k: &mut Kernel<Self, W>, _prev: TaskId) -> Step {
+        s390_user::leave(k);
+        Ok(())
+    }
+
+    /// `finish_arch_post_lock_switch`.
+    fn switch_in<W: Watch>(k: &mut Kernel<Self, W>, next: TaskId) -> Step {
+        let mm = k.machine.task(next).mm;
+        s390_user::tlb_flush_mm_lazy(k, mm)
+    }
+
+    fn user_huge<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
+    fn get_and_clear_full_ptes<W: Watch>(
+        k: &mut Kernel<Self, W>,
+        first: Entry<'_>,
+        count: u64,
+        full: bool,
+    ) -> Run<u64> {
+        s390_user::get_and_clear_full_ptes(k, first, count, full)
+    }
+
+    fn ptep_clear_flush<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
+        exchange_direct(k, entry, INVALID, Store::GetAndClear)?;
+        Ok(())
+    }
+
+    fn wrprotect_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Step {
+        s390_user::wrprotect_ptes(k, first, count)
+    }
+
+    fn test_and_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
+        s390_user::test_and_clear_young(k, entry)
+    }
+
+    fn modify_prot_start<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Run<u64> {
+        s390_user::modify_prot_start(k, first, count)
+    }
+
+    fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, _write: bool) -> Run<bool> {
+        s390_user::set_access_flags(k, entry, word)
+    }
+
+    fn flush_tlb_fix_spurious_fault<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
+        s390_user::fix_spurious_fault(k, entry)
+    }
+
+    fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _ad: bool) -> Run<u64> {
+        s390_user::pmdp_invalidate(k, entry)
+    }
+
+    fn pmdp_set_wrprotect<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        s390_user::pmdp_set_wrprotect(k, entry, word)
+    }
+
+    fn pmdp_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
+        s390_user::pmdp_get_and_clear(k, entry)
+    }
+
+    fn pmdp_get_and_clear_full<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, full: bool) -> Run<u64> {
+        s390_user::pmdp_get_and_clear_full(k, entry, full)
+    }
+
+    fn pmdp_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        s390_user::pmdp_clear_young(k, entry, word)
+    }
+
+    fn table_unlinked<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, _level: Level, _pa: u64) -> Step {
+        s390_user::table_unlinked(k, mm);
+        Ok(())
+    }
+
+    /// Entries leave the TLBs before they change, so pages need not wait.
+    fn gathers_pages() -> bool {
+        false
+    }
+
+    fn merges_vmas() -> bool {
+        true
+    }
+
+    fn moves_tables<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        false
+    }
+
+    fn flush_tlb_range<W: Watch>(
+        k: &mut Kernel<Self, W>,
+        mm: MmId,
+        _start: u64,
+        _end: u64,
+        _level: Option<Level>,
+    ) -> Step {
+        s390_user::tlb_flush_mm_lazy(k, mm)
+    }
+
+    fn flush_tlb_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
+        s390_user::tlb_flush_mm_lazy(k, mm)
+    }
+
+    fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, stale: &Stale) -> Step {
+        s390_user::tlb_flush_mm_lazy(k, stale.mm)
+    }
+
     fn digest(&self, mut h: &mut dyn Hasher, names: &dyn Naming) {
+        self.contexts.digest(h);
         for cache in &self.caches {
             cache.is_some().hash(&mut h);
             let Some(cache) = cache else { continue };

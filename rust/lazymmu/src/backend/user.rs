@@ -9,7 +9,7 @@ use crate::geometry::Level;
 use crate::kernel::{Entry, Kernel, Watch};
 use crate::machine::{CpuId, INIT_MM, Machine, MmId};
 use crate::stop::{Run, Step};
-use crate::walk::helpers;
+use crate::walk::{helpers, huge_helpers};
 
 /// `mm_cpumask` where CPUs stay in it when they go on to another address space.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +75,30 @@ pub(super) fn collect(user: &dyn crate::descriptor::user::UserFormat, word: u64,
     if user.young(other) { user.mkyoung(word) } else { word }
 }
 
+/// A user page that hardware may have is flushed.
+pub(super) fn ptep_clear_flush<B: Backend, W: Watch>(k: &mut Kernel<B, W>, entry: Entry<'_>) -> Step {
+    let old = B::get_and_clear_ptes(k, entry, 1)?;
+    if k.format().valid(old) { flush_page(k, entry) } else { Ok(()) }
+}
+
+/// `flush_tlb_page` of an entry's address.
+pub(super) fn flush_page<B: Backend, W: Watch>(k: &mut Kernel<B, W>, entry: Entry<'_>) -> Step {
+    let page = k.geometry().page_size();
+    let start = entry.va & !(page - 1);
+    B::flush_tlb_range(k, entry.mm, start, start + page, Some(Level::Pte))
+}
+
+pub(super) fn pmdp_get_and_clear<B: Backend, W: Watch>(k: &mut Kernel<B, W>, entry: Entry<'_>) -> Run<u64> {
+    let old = k.look(entry);
+    k.store(entry, k.format().empty(Level::Pmd), Store::GetAndClear)?;
+    Ok(old)
+}
+
+pub(super) fn pmdp_clear_young<B: Backend, W: Watch>(k: &mut Kernel<B, W>, entry: Entry<'_>, word: u64) -> Step {
+    let format = k.format();
+    k.store(entry, huge_helpers(&format).mkold(word), Store::Young)
+}
+
 /// A compare-and-exchange for each.
 pub(super) fn wrprotect_ptes<B: Backend, W: Watch>(k: &mut Kernel<B, W>, first: Entry<'_>, count: u64) -> Step {
     for n in 0..count {
@@ -131,7 +155,7 @@ pub(super) fn set_access_flags<B: Backend, W: Watch>(
 pub(super) fn pmdp_establish_invalid<B: Backend, W: Watch>(k: &mut Kernel<B, W>, entry: Entry<'_>) -> Run<u64> {
     let format = k.format();
     let old = k.read(entry)?;
-    k.store(entry, helpers(&format).mkinvalid(old), Store::Invalidate)?;
+    k.store(entry, huge_helpers(&format).mkinvalid(old), Store::Invalidate)?;
     Ok(old)
 }
 

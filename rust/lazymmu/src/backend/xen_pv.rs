@@ -483,7 +483,7 @@ impl Backend for XenPv {
         }
     }
 
-    fn table_unlinked<W: Watch>(k: &mut Kernel<Self, W>, level: Level, _pa: u64) -> Step {
+    fn table_unlinked<W: Watch>(k: &mut Kernel<Self, W>, _mm: MmId, level: Level, _pa: u64) -> Step {
         guest_user::table_unlinked(k, level)
     }
 

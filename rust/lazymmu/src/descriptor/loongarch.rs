@@ -8,6 +8,7 @@
 mod fields;
 
 use super::field::Layout;
+use super::user::UserFormat;
 use super::{Attributes, Format, Half, MemoryType, Prot, Reader};
 use crate::geometry::Level;
 
@@ -20,8 +21,8 @@ pub static READER: Reader = Reader {
 pub const VALID: u64 = 1 << 0;
 /// Hardware may write.
 pub const DIRTY: u64 = 1 << 1;
-const PLV_USER: u64 = 3 << 2;
-const CACHE: u64 = 3 << 4;
+pub const PLV_USER: u64 = 3 << 2;
+pub const CACHE: u64 = 3 << 4;
 const CACHE_CC: u64 = 1 << 4;
 const CACHE_WUC: u64 = 2 << 4;
 pub const GLOBAL: u64 = 1 << 6;
@@ -52,7 +53,7 @@ pub struct Loongarch {
 }
 
 impl Loongarch {
-    const fn pfn_mask(self) -> u64 {
+    pub(super) const fn pfn_mask(self) -> u64 {
         ((1 << 48) - 1) & !((1 << self.page_shift) - 1)
     }
 }
@@ -75,6 +76,7 @@ impl Format for Loongarch {
             ("PAGE_IOREMAP_WC", kernel(CACHE_WUC)),
             ("PAGE_SHARED", PRESENT | WRITE | PLV_USER | CACHE_CC),
             ("PAGE_READONLY", PRESENT | PLV_USER | CACHE_CC),
+            ("PAGE_READONLY_EXEC", PRESENT | VALID | PLV_USER | CACHE_CC),
             ("PAGE_NONE", PROTNONE | NO_READ | PLV_USER | CACHE_CC),
         ]
     }
@@ -197,6 +199,10 @@ impl Format for Loongarch {
     /// Not defined by the architecture: nothing changes.
     fn pgprot_nx(&self, prot: Prot) -> Prot {
         prot
+    }
+
+    fn user(&self) -> Option<&dyn UserFormat> {
+        Some(self)
     }
 
     #[inline]

@@ -229,6 +229,14 @@ pub trait Format: Copy + fmt::Debug + Send + Sync + 'static {
     fn user(&self) -> Option<&dyn user::UserFormat> {
         None
     }
+    /// The same for large leaves, where their words are laid out in another way.
+    fn user_huge(&self) -> Option<&dyn user::UserFormat> {
+        self.user()
+    }
+    /// `pmd_wrprotect`.
+    fn wrprotect_huge(&self, word: u64) -> u64 {
+        self.wrprotect(word)
+    }
     /// Whether the permission bits of a leaf allow no more than those of another: `new` grants nothing that `old` lacks.
     fn grants_more(&self, level: Level, old: u64, new: u64) -> bool {
         let (old, new) = (self.attributes(level, old), self.attributes(level, new));

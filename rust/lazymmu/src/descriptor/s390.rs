@@ -8,6 +8,8 @@
 mod fields;
 
 use super::field::Layout;
+use super::s390_user::SEGMENT;
+use super::user::UserFormat;
 use super::{Attributes, Format, Half, MemoryType, Prot};
 use crate::geometry::Level;
 
@@ -26,13 +28,15 @@ pub const ENTRY_INVALID: u64 = 1 << 5;
 const TYPE: u64 = 3 << 2;
 const REGION_LENGTH: u64 = 3;
 pub const LARGE: u64 = 1 << 10;
-const SEGMENT_YOUNG: u64 = 1 << 12;
-const SEGMENT_DIRTY: u64 = 1 << 13;
-const SEGMENT_WRITE: u64 = 1 << 1;
-const SEGMENT_READ: u64 = 1 << 0;
+pub const SEGMENT_YOUNG: u64 = 1 << 12;
+pub const SEGMENT_DIRTY: u64 = 1 << 13;
+pub const SEGMENT_WRITE: u64 = 1 << 1;
+pub const SEGMENT_READ: u64 = 1 << 0;
 
-const PAGE_KERNEL: u64 = PRESENT | READ | WRITE | YOUNG | DIRTY | NOEXEC;
-const PAGE_RO: u64 = PRESENT | READ | NOEXEC | INVALID | PROTECT;
+pub const PAGE_KERNEL: u64 = PRESENT | READ | WRITE | YOUNG | DIRTY | NOEXEC;
+/// `PAGE_RW` with `WRITE`, `PAGE_RX` and `PAGE_RWX` without `NOEXEC`.
+pub const PAGE_RO: u64 = PRESENT | READ | NOEXEC | INVALID | PROTECT;
+pub const PAGE_NONE: u64 = PRESENT | INVALID | PROTECT;
 
 /// The s390 format.
 #[derive(Clone, Copy, Debug)]
@@ -58,10 +62,9 @@ impl S390 {
     }
 
     /// `massage_pgprot_pmd`.
-    const fn segment_prot(prot: Prot) -> u64 {
-        const NONE: u64 = PRESENT | INVALID | PROTECT;
+    pub(super) const fn segment_prot(prot: Prot) -> u64 {
         match prot {
-            NONE => ENTRY_INVALID | PROTECT,
+            PAGE_NONE => ENTRY_INVALID | PROTECT,
             PAGE_RO => PROTECT | SEGMENT_READ | NOEXEC,
             _ if prot == PAGE_RO & !NOEXEC => PROTECT | SEGMENT_READ,
             _ if prot == PAGE_RO | WRITE => SEGMENT_READ | SEGMENT_WRITE | NOEXEC,
@@ -84,10 +87,11 @@ impl Format for S390 {
             ("PAGE_IOREMAP", PAGE_KERNEL),
             ("PAGE_SHARED", PAGE_KERNEL),
             ("PAGE_READONLY", PAGE_RO),
+            ("PAGE_READONLY_EXEC", PAGE_RO & !NOEXEC),
             ("PAGE_RX", PAGE_RO & !NOEXEC),
             ("PAGE_RW", PAGE_RO | WRITE),
             ("PAGE_RWX", (PAGE_RO | WRITE) & !NOEXEC),
-            ("PAGE_NONE", PRESENT | INVALID | PROTECT),
+            ("PAGE_NONE", PAGE_NONE),
         ]
     }
 
@@ -203,6 +207,18 @@ impl Format for S390 {
     #[inline]
     fn wrprotect(&self, word: u64) -> u64 {
         (word & !WRITE) | PROTECT
+    }
+
+    fn wrprotect_huge(&self, word: u64) -> u64 {
+        (word & !SEGMENT_WRITE) | PROTECT
+    }
+
+    fn user(&self) -> Option<&dyn UserFormat> {
+        Some(self)
+    }
+
+    fn user_huge(&self) -> Option<&dyn UserFormat> {
+        Some(&SEGMENT)
     }
 }
 

@@ -33,6 +33,10 @@ pub trait UserFormat: fmt::Debug {
     fn frame(&self, level: Level, word: u64) -> u64;
     /// `pte_advance_pfn`: the word for the page that lies `bytes` further.
     fn advance(&self, word: u64, bytes: u64) -> u64;
+    /// What `vm_page_prot` of a user's area is where the program says this.
+    fn vm_page_prot(&self, prot: Prot) -> Prot {
+        prot
+    }
     /// `pte_mknoncont`.
     fn mknoncont(&self, word: u64) -> u64 {
         word

@@ -102,6 +102,13 @@ codes! {
         IpteRange = 24 "ipte-range",
         IpteRangeLocal = 25 "ipte-range-local",
         Idte = 26 "idte",
+        IdteSegment = 40 "idte-segment",
+        IdteSegmentLocal = 41 "idte-segment-local",
+        Rdp = 42 "rdp",
+        RdpLocal = 43 "rdp-local",
+        InvtlbAsid = 55 "invtlb-asid",
+        NewAsid = 56 "new-asid",
+        InvtlbCurrent = 57 "invtlb-current-all",
     }
 }
 
@@ -123,6 +130,8 @@ impl Tlbi {
                 | Tlbi::DemapAll
                 | Tlbi::Aside1is
                 | Tlbi::Idte
+                | Tlbi::NewAsid
+                | Tlbi::InvtlbCurrent
         )
     }
 }

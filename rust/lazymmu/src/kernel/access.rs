@@ -177,6 +177,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     pub fn access(&mut self, va: u64, access: Access) -> Run<AccessResult> {
         let loaded = self.machine.cpu(self.cpu()).active_mm;
         let mm = B::root_for(self, loaded, va).unwrap_or(loaded);
+        B::walker_updates(self, mm, va, access)?;
         let mut handler = Handler::Nobody;
         let found = match self.translate(loaded, va) {
             Translation::Fault { level, word } => {

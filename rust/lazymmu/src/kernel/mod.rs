@@ -195,6 +195,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                 B::parked(&mut kernel, idle);
             }
         }
+        B::booted(&mut kernel);
         kernel.refresh();
         kernel.watch.start();
         Ok(kernel)

@@ -3,12 +3,12 @@
 use super::execute::{Executed, OpError, address, aligned, canonical, known_mm, physical, prot_of, void, walked};
 use super::full::Drive;
 use crate::backend::Backend;
-use crate::descriptor::Format;
+use crate::descriptor::{Format, Prot};
 use crate::geometry::Level;
 use crate::kernel::Kernel;
 use crate::machine::{INIT_MM, MmId};
 use crate::scenario::{Addr, AdviceKind, Op, ProtSpec, VmaSpec};
-use crate::walk::{Advice, NewPage, Protection, Vma, WriteFault};
+use crate::walk::{Advice, NewPage, Protection, Vma, WriteFault, helpers};
 
 /// The code of the first operation of this kind.
 pub(super) const FIRST: u32 = 60;
@@ -36,13 +36,13 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
             let (mm, va) = page_of(k, *mm, *va)?;
             inside(k, va & !(size - 1), size)?;
             aligned("physical address", *pa, size)?;
-            let (pa, prot) = (physical(k, *pa, size)?, prot_of(k, prot)?);
+            let (pa, prot) = (physical(k, *pa, size)?, vm_page_prot(k, prot)?);
             walked(k.do_huge_pmd_anonymous_page(mm, va, pa, prot, *write))
         }
         Op::DoWpPage { mm, va, pa, prot } => {
             let (mm, va) = page_of(k, *mm, *va)?;
             let how = match pa {
-                Some(pa) => WriteFault::Copy { pa: physical(k, *pa, 1)?, prot: prot_of(k, prot)? },
+                Some(pa) => WriteFault::Copy { pa: physical(k, *pa, 1)?, prot: vm_page_prot(k, prot)? },
                 None => WriteFault::Reuse,
             };
             walked(k.do_wp_page(mm, va, how))
@@ -79,7 +79,7 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
         }
         Op::ChangeProtection { mm, va, size, prot, try_writable, shared } => {
             let (mm, start, end) = range(k, *mm, *va, *size)?;
-            let to = Protection { prot: prot_of(k, prot)?, try_writable: *try_writable, shared: *shared };
+            let to = Protection { prot: vm_page_prot(k, prot)?, try_writable: *try_writable, shared: *shared };
             walked(k.change_protection(mm, start, end, to))
         }
         Op::MovePageTables { mm, va, to, size } => {
@@ -93,7 +93,7 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
         }
         Op::RemapPfnRange { mm, va, size, pa, prot } => {
             let (mm, start, end) = range(k, *mm, *va, *size)?;
-            let (pa, prot) = (physical(k, *pa, *size)?, prot_of(k, prot)?);
+            let (pa, prot) = (physical(k, *pa, *size)?, vm_page_prot(k, prot)?);
             walked(k.remap_pfn_range(mm, start, end, pa, prot))
         }
         Op::Madvise { mm, va, size, advice } => {
@@ -114,7 +114,7 @@ pub(super) fn execute<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> Ex
         }
         Op::SplitHugePmd { mm, va, prot } => {
             let (mm, va) = page_of(k, *mm, *va)?;
-            let prot = prot_of(k, prot)?;
+            let prot = vm_page_prot(k, prot)?;
             void(k.split_huge_pmd_at(mm, va, prot))
         }
         _ => void(Ok(())),
@@ -145,6 +145,12 @@ pub(super) fn range_of<B: Backend, W: Drive>(k: &mut Kernel<B, W>, op: &Op) -> (
         _ => return (0, 0),
     };
     address(k, va).map_or((0, 0), |va| (va, va.wrapping_add(size)))
+}
+
+/// `vm_page_prot` of an area.
+fn vm_page_prot<B: Backend, W: Drive>(k: &Kernel<B, W>, prot: &ProtSpec) -> Result<Prot, OpError> {
+    let format = k.format();
+    Ok(helpers(&format).vm_page_prot(prot_of(k, prot)?))
 }
 
 fn user_mm<B: Backend, W: Drive>(k: &Kernel<B, W>, mm: u16) -> Result<MmId, OpError> {
@@ -212,6 +218,6 @@ fn map<B: Backend, W: Drive>(k: &mut Kernel<B, W>, mm: u16, va: Addr, new: NewPa
     let bytes = new.pages * page;
     aligned("physical address", new.pa, bytes)?;
     inside(k, va & !(bytes - 1), bytes)?;
-    let new = NewPage { pa: physical(k, new.pa, bytes)?, prot: prot_of(k, prot)?, ..new };
+    let new = NewPage { pa: physical(k, new.pa, bytes)?, prot: vm_page_prot(k, prot)?, ..new };
     walked(k.map_new_page(mm, va, new))
 }

@@ -251,6 +251,8 @@ options! {
         "an entry that a fault made more permissive is flushed on this CPU only (7.x)";
     s390_pte_batch: bool = false,
         "lazy sections keep the entries of their range in a cache of the CPU, and invalidate many with one IPTE (list, 2026)";
+    s390_rdp: bool = false,
+        "the CPU can take the protection of a valid entry away (facility 194, RDP)";
     xen_fork_balanced: bool = false,
         "a new task's first switch-in does not resume what was never paused (a cure for 7.2 and 7.3)";
 }

@@ -15,8 +15,8 @@ pub use apply::ApplyResult;
 pub use callback::{PteFn, PteFnKind};
 pub use pages::Pages;
 pub use set_memory::{LinearMap, MemoryChange, SetMemory};
-pub(crate) use user::helpers;
 pub use user::{Advice, Gather, NewPage, Protection, Stale, Vma, WriteFault};
+pub(crate) use user::{helpers, huge_helpers};
 pub use vmalloc::{AllocError, Allocation};
 
 use crate::backend::Backend;

@@ -1,6 +1,6 @@
 //! `folio_pte_batch`: how many entries map consecutive pages of one folio.
 
-use super::helpers;
+use super::{helpers, huge_helpers};
 use crate::backend::Backend;
 use crate::descriptor::Format;
 use crate::geometry::Level;
@@ -29,7 +29,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `vm_normal_folio`: what stands behind a leaf that is present for software.
     pub(super) fn normal_folio(&self, level: Level, word: u64) -> Option<Folio> {
         let format = self.format();
-        let user = helpers(&format);
+        let user = if level == Level::Pte { helpers(&format) } else { huge_helpers(&format) };
         if user.special(word) { None } else { self.machine.folios.at(user.frame(level, word)) }
     }
 

@@ -88,7 +88,8 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let (copy, table) = (self.open_below(to)?, self.open_below(from)?);
         let copy_slot = self.pte_map_lock(&copy)?;
         let slot = self.pte_map_lock(&table)?;
-        self.pte_begin(Site::CopyPteRange)?;
+        let page = self.geometry().page_size();
+        self.pte_begin_range(Site::CopyPteRange, &table, from.mm, from.va + n * page, from.va + count * page)?;
         let index = self.geometry().index(Level::Pte, from.va);
         let first = Entry::new(table.view(), index, from.va, from.mm);
         let first_copy = Entry::new(copy.view(), index, to.va, to.mm);

@@ -159,11 +159,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let old = self.locked(mm, va, |k, at, word| {
             let entry = user.mkwrite(user.mkdirty(format.pte(pa, prot)));
             let folio = k.normal_folio(Level::Pte, word);
-            let old = B::get_and_clear_ptes(k, at, 1)?;
-            if format.valid(old) {
-                let start = at.va & !(page - 1);
-                B::flush_tlb_range(k, mm, start, start + page, Some(Level::Pte))?;
-            }
+            B::ptep_clear_flush(k, at)?;
             k.machine.folios.allocate(pa, page, true);
             k.machine.folios.get(pa, 1);
             B::set_ptes(k, at, entry, 1)?;
@@ -190,7 +186,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             if changed {
                 B::update_mmu_cache(k, mm, va, 1)?;
             } else if write {
-                B::flush_tlb_fix_spurious_fault(k, mm, va)?;
+                B::flush_tlb_fix_spurious_fault(k, at)?;
             }
             Ok(changed)
         })?;

@@ -2,6 +2,7 @@
 
 use super::Gather;
 use crate::backend::Backend;
+use crate::descriptor::Format;
 use crate::event::codes::{Site, Store};
 use crate::geometry::Level;
 use crate::kernel::{Entry, Kernel, Watch};
@@ -125,7 +126,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                 return Ok(());
             }
         }
-        self.set_entry(entry, 0, Store::Clear)?;
+        self.set_entry(entry, self.format().empty(entry.level()), Store::Clear)?;
         let unlinked = Unlinked { pa: below.pa, level: below.level, va, mm: entry.mm.0 };
         self.free_table_tlb(gather, unlinked)
     }

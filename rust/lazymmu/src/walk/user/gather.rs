@@ -41,10 +41,18 @@ impl Stale {
     }
 }
 
+/// What is freed behind the flush.
+#[derive(Clone, Copy, Debug)]
+enum Waiting {
+    /// A folio and the number of its references.
+    Folio(u64, u64),
+    /// A table that is a page like others.
+    Table(Unlinked),
+}
+
 #[derive(Clone, Debug, Default)]
 struct Pages {
-    /// Folio and number of its references.
-    items: Vec<(u64, u64)>,
+    items: Vec<Waiting>,
     used: u64,
     max: u64,
     /// The page that holds the batch.
@@ -107,10 +115,18 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `__tlb_remove_folio_pages`. True: there is no room for more, flush now.
     pub(super) fn tlb_remove_pages(&mut self, gather: &mut Gather, folio: u64, refs: u64) -> Run<bool> {
+        if !B::gathers_pages() {
+            self.put_folio(folio, refs)?;
+            return Ok(false);
+        }
+        self.tlb_remove(gather, Waiting::Folio(folio, refs))
+    }
+
+    fn tlb_remove(&mut self, gather: &mut Gather, waiting: Waiting) -> Run<bool> {
         let Gather { batches, active, .. } = gather;
         let batch = &mut batches[*active];
-        batch.items.push((folio, refs));
-        batch.used += if refs == 1 { 1 } else { 2 };
+        batch.used += if matches!(waiting, Waiting::Folio(_, 2..)) { 2 } else { 1 };
+        batch.items.push(waiting);
         if batch.used < batch.max - 1 {
             return Ok(false);
         }
@@ -181,8 +197,11 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         for n in 0..gather.batches.len() {
             let items = std::mem::take(&mut gather.batches[n].items);
             gather.batches[n].used = 0;
-            for (folio, refs) in items {
-                self.put_folio(folio, refs)?;
+            for waiting in items {
+                match waiting {
+                    Waiting::Folio(folio, refs) => self.put_folio(folio, refs)?,
+                    Waiting::Table(table) => self.free_unlinked(table)?,
+                }
             }
         }
         gather.active = 0;
@@ -229,8 +248,14 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let level = Level::from_number(table.level.number() + 1).unwrap_or(Level::Pgd);
         gather.note(level, table.va, page);
         gather.stale.freed_tables = true;
-        B::table_unlinked(self, table.level, table.pa)?;
-        self.tlb_remove_table(gather, table)
+        B::table_unlinked(self, MmId(table.mm), table.level, table.pa)?;
+        if !B::tables_are_pages() {
+            return self.tlb_remove_table(gather, table);
+        }
+        if table.level > Level::Pte {
+            return self.free_unlinked(table);
+        }
+        if self.tlb_remove(gather, Waiting::Table(table))? { self.tlb_flush_mmu(gather) } else { Ok(()) }
     }
 
     /// `tlb_remove_table`. Without RCU tables wait with the pages; the batch of them is not looked at for room.

@@ -1,7 +1,7 @@
 //! Large leaves of user mappings (`mm/huge_memory.c`): each keeps a leaf table in reserve for the day it is split.
 
 use super::batch::Ignore;
-use super::{Gather, Protection, helpers};
+use super::{Gather, Protection, helpers, huge_helpers};
 use crate::backend::Backend;
 use crate::descriptor::{Format, Prot};
 use crate::event::codes::Store;
@@ -16,7 +16,7 @@ use crate::walk::Walked;
 impl<B: Backend, W: Watch> Kernel<B, W> {
     /// The protection of the private area around a large leaf.
     pub(super) fn leaf_prot(&self, word: u64) -> Prot {
-        helpers(&self.format()).huge_prot(word)
+        huge_helpers(&self.format()).huge_prot(word)
     }
 
     /// `pte_alloc_one`: a leaf table that nothing links yet.
@@ -69,7 +69,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         }
         self.machine.folios.deposit(to.table.pa, reserve.pa);
         B::pmdp_set_wrprotect(self, from, word)?;
-        B::set_pmd_at(self, to, helpers(&format).mkold(format.wrprotect(word)))?;
+        B::set_pmd_at(self, to, huge_helpers(&format).mkold(format.wrprotect_huge(word)))?;
         self.table_unlock(from.table.pa)?;
         self.table_unlock(to.table.pa)?;
         Ok(0)
@@ -79,8 +79,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     pub(super) fn zap_huge_pmd(&mut self, gather: &mut Gather, pmd: Entry<'_>) -> Step {
         self.tlb_change_page_size(gather, Level::Pmd)?;
         self.table_lock(pmd.table.pa)?;
-        let old = self.look(pmd);
-        self.store(pmd, 0, Store::GetAndClear)?;
+        let old = B::pmdp_get_and_clear_full(self, pmd, gather.stale.full)?;
         B::pmd_zapped(self, pmd, gather.stale.full)?;
         gather.note(Level::Pmd, pmd.va, self.geometry().size(Level::Pmd));
         self.zap_deposited_table(pmd)?;
@@ -99,10 +98,10 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         self.table_lock(pmd.table.pa)?;
         let old = B::pmdp_invalidate(self, pmd, true)?;
         let format = self.format();
-        let user = helpers(&format);
+        let user = huge_helpers(&format);
         let mut new = user.modify(Level::Pmd, old, to.prot);
         let folio = self.normal_folio(Level::Pmd, old);
-        if to.try_writable && !user.write(new) && self.can_change_writable(new, folio, to) {
+        if to.try_writable && !user.write(new) && self.can_change_writable(user, new, folio, to) {
             new = user.mkwrite(new);
         }
         B::set_pmd_at(self, pmd, new)?;
@@ -124,8 +123,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if other != lock {
             self.table_lock(other)?;
         }
-        let word = self.look(from);
-        self.store(from, 0, Store::GetAndClear)?;
+        let word = B::pmdp_get_and_clear(self, from)?;
         if other != lock
             && let Some(reserve) = self.machine.folios.withdraw(lock)
         {
@@ -160,15 +158,15 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         };
         B::pmd_on_stack(self)?;
         let format = self.format();
-        let user = helpers(&format);
-        let mut word = format.pte(user.frame(Level::Pmd, old), prot);
-        if user.write(old) {
+        let (user, huge) = (helpers(&format), huge_helpers(&format));
+        let mut word = format.pte(huge.frame(Level::Pmd, old), prot);
+        if huge.write(old) {
             word = user.mkwrite(word);
         }
-        if !user.young(old) {
+        if !huge.young(old) {
             word = user.mkold(word);
         }
-        if user.dirty(old) {
+        if huge.dirty(old) {
             word = user.mkdirty(word);
         }
         let pages = size / self.geometry().page_size();
@@ -204,7 +202,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             return Ok((0, none));
         }
         let format = self.format();
-        let user = helpers(&format);
+        let user = huge_helpers(&format);
         let mut word = user.mkdirty(format.huge(Level::Pmd, pa, prot));
         if write {
             word = user.mkwrite(word);
@@ -223,7 +221,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         self.tlb_change_page_size(gather, Level::Pmd)?;
         self.table_lock(pmd.table.pa)?;
         let format = self.format();
-        let user = helpers(&format);
+        let user = huge_helpers(&format);
         let word = self.read(pmd)?;
         let size = self.geometry().size(Level::Pmd);
         let alone = self.normal_folio(Level::Pmd, word).is_some_and(|folio| folio.refs == 1);
@@ -233,7 +231,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                 B::pmdp_invalidate(self, pmd, false)?;
                 B::set_pmd_at(self, pmd, user.mkclean(user.mkold(word)))?;
             } else {
-                self.store(pmd, user.mkold(word), Store::Young)?;
+                B::pmdp_clear_young(self, pmd, word)?;
             }
             gather.note(Level::Pmd, pmd.va, size);
         }

@@ -65,7 +65,8 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let site = if advice == Advice::Free { Site::MadviseFreePteRange } else { Site::MadviseColdPteRange };
         let table = self.open_below(pmd)?;
         let slot = self.pte_map_lock(&table)?;
-        self.pte_begin(site)?;
+        let page = self.geometry().page_size();
+        self.pte_begin_range(site, &table, pmd.mm, pmd.va + n * page, pmd.va + count * page)?;
         let index = self.geometry().index(Level::Pte, pmd.va);
         let first = Entry::new(table.view(), index, pmd.va, pmd.mm);
         let mut batch = 0;

@@ -46,6 +46,11 @@ pub(crate) fn helpers<F: Format>(format: &F) -> &dyn UserFormat {
     format.user().unwrap_or(&Unmodelled)
 }
 
+/// The same for large leaves.
+pub(crate) fn huge_helpers<F: Format>(format: &F) -> &dyn UserFormat {
+    format.user_huge().unwrap_or(&Unmodelled)
+}
+
 type Visit<'v, B, W> = dyn FnMut(&mut Kernel<B, W>, Entry<'_>, u64) -> Step + 'v;
 
 impl<B: Backend, W: Watch> Kernel<B, W> {

@@ -90,7 +90,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let lock = self.machine.mm(from.mm).root_pa;
         self.table_lock(lock)?;
         let word = self.read(from)?;
-        self.set_entry(from, 0, Store::Clear)?;
+        self.set_entry(from, self.format().empty(from.level()), Store::Clear)?;
         self.relink(to, word)?;
         let start = from.va;
         let end = start + self.geometry().size(Level::Pud);
@@ -110,7 +110,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             self.table_lock(other)?;
         }
         let word = self.read(from)?;
-        self.set_entry(from, 0, Store::Clear)?;
+        self.set_entry(from, self.format().empty(from.level()), Store::Clear)?;
         self.relink(to, word)?;
         let end = from.va + self.geometry().size(Level::Pmd);
         B::flush_tlb_range(self, from.mm, from.va, end, None)?;
@@ -135,7 +135,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let slot = self.pte_map_lock(table)?;
         let same = table.id == target.id;
         let target_slot = if same { self.kmap_local(target.pa)? } else { self.pte_map_lock(target)? };
-        self.pte_begin(Site::MovePtes)?;
+        self.pte_begin_range(Site::MovePtes, table, mm, old, old + len)?;
         let page = self.geometry().page_size();
         let first = Entry::new(table.view(), self.geometry().index(Level::Pte, old), old, mm);
         let first_target = Entry::new(target.view(), self.geometry().index(Level::Pte, new), new, mm);

@@ -3,6 +3,7 @@
 use super::batch::Ignore;
 use super::{Gather, Pmd, helpers};
 use crate::backend::Backend;
+use crate::descriptor::user::UserFormat;
 use crate::descriptor::{Format, Prot};
 use crate::event::codes::{Resched, Site};
 use crate::geometry::Level;
@@ -57,7 +58,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         self.tlb_change_page_size(gather, Level::Pte)?;
         let table = self.open_below(pmd)?;
         let slot = self.pte_map_lock(&table)?;
-        self.pte_begin(Site::ChangePteRange)?;
+        self.pte_begin_range(Site::ChangePteRange, &table, pmd.mm, pmd.va, end)?;
         let page = self.geometry().page_size();
         let index = self.geometry().index(Level::Pte, pmd.va);
         let first = Entry::new(table.view(), index, pmd.va, pmd.mm);
@@ -88,7 +89,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let batch = self.folio_pte_batch(folio, at, word, limit, Ignore { write: false, dirty: true })?;
         let old = B::modify_prot_start(self, at, batch.count)?;
         let mut new = user.modify(Level::Pte, old, to.prot);
-        if to.try_writable && !user.write(new) && self.can_change_writable(new, folio, to) {
+        if to.try_writable && !user.write(new) && self.can_change_writable(user, new, folio, to) {
             new = user.mkwrite(new);
         }
         B::modify_prot_commit(self, at, new, batch.count)?;
@@ -99,9 +100,13 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     }
 
     /// `can_change_pte_writable`.
-    pub(super) fn can_change_writable(&self, word: u64, folio: Option<Folio>, to: Protection) -> bool {
-        let format = self.format();
-        let user = helpers(&format);
+    pub(super) fn can_change_writable(
+        &self,
+        user: &dyn UserFormat,
+        word: u64,
+        folio: Option<Folio>,
+        to: Protection,
+    ) -> bool {
         if user.protnone(word) {
             return false;
         }

@@ -39,7 +39,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `remap_pte_range`.
     fn remap_pte_range(&mut self, table: &Table, mm: MmId, start: u64, end: u64, offset: u64, prot: Prot) -> Run<i64> {
         let slot = self.pte_map_lock(table)?;
-        self.pte_begin(Site::RemapPteRange)?;
+        self.pte_begin_range(Site::RemapPteRange, table, mm, start, end)?;
         let format = self.format();
         let page = self.geometry().page_size();
         let first = Entry::new(table.view(), self.geometry().index(Level::Pte, start), start, mm);

@@ -69,7 +69,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         self.tlb_change_page_size(gather, Level::Pte)?;
         let table = self.open_below(pmd)?;
         let slot = self.pte_map_lock(&table)?;
-        self.pte_begin(Site::ZapPteRange)?;
+        self.pte_begin_range(Site::ZapPteRange, &table, pmd.mm, start, end)?;
         let zapped = self.zap_ptes(gather, &table, pmd.mm, start, end)?;
         let page = self.geometry().page_size();
         let reached = start + zapped.count * page;
@@ -77,7 +77,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let empty = reclaim && reached == end && end - start == self.geometry().size(Level::Pmd);
         if empty {
             self.table_lock(pmd.table.pa)?;
-            self.set_entry(pmd, 0, Store::Clear)?;
+            self.set_entry(pmd, self.format().empty(Level::Pmd), Store::Clear)?;
             self.table_unlock(pmd.table.pa)?;
         }
         self.pte_end(Site::ZapPteRange)?;
@@ -140,12 +140,12 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let page = self.geometry().page_size();
         let folio = self.normal_folio(Level::Pte, word);
         let batch = self.folio_pte_batch(folio, at, word, limit, Ignore { write: true, dirty: true })?;
-        let old = B::get_and_clear_ptes(self, at, batch.count)?;
+        let old = B::get_and_clear_full_ptes(self, at, batch.count, gather.stale.full)?;
         let Some(folio) = folio else {
             gather.note(Level::Pte, at.va, page);
             return Ok((1, false));
         };
-        if !folio.anon && helpers(&format).dirty(old) {
+        if B::gathers_pages() && !folio.anon && helpers(&format).dirty(old) {
             // Writers through other TLBs must stop before the page counts as clean.
             gather.delay_rmap();
             *flush = true;
