@@ -66,7 +66,7 @@ OPTIONS = {name: values for name, _, values, _ in _native.options("v6.12")}
 GEOMETRIES = _native.geometries()
 USER_BACKENDS = ("x86-64", "x86-32", "xen-pv", "arm64", "riscv", "powerpc-radix", "powerpc-hash", "s390", "loongarch64")
 """Where user mappings are modelled."""
-SET_MEMORY_BACKENDS = ("x86-64", "x86-32", "riscv")
+SET_MEMORY_BACKENDS = ("x86-64", "x86-32", "riscv", "s390")
 """Where changes of kernel protections are modelled."""
 PLACES = [(backend, geometry) for backend, geometries in BACKENDS.items() for geometry in geometries]
 MACHINES = [(backend, geometry, scheme) for backend, geometry in PLACES for scheme in SCHEMES]

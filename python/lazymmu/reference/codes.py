@@ -122,6 +122,7 @@ class Tlbi:
     IDTE_SEGMENT_LOCAL: Final = 41
     RDP: Final = 42
     RDP_LOCAL: Final = 43
+    CRDTE: Final = 44
     INVTLB_ASID: Final = 55
     NEW_ASID: Final = 56
     INVTLB_CURRENT: Final = 57

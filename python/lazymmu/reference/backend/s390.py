@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from lazymmu.reference import events as ev
 from lazymmu.reference.backend.base import Backend, PteRange
+from lazymmu.reference.backend.s390_pageattr import PageAttr
 from lazymmu.reference.codes import INIT_MM, PTE, Drain, Store, Tlbi
 from lazymmu.reference.descriptor.s390 import INVALID, PRESENT, S390Format
 from lazymmu.reference.geometry import Geometry
@@ -19,6 +20,8 @@ from lazymmu.reference.options import Options
 
 if TYPE_CHECKING:
     from lazymmu.reference.kernel import Kernel
+    from lazymmu.reference.set_memory import Request
+    from lazymmu.reference.walk.areas import Areas
 
 UNUSED: Final = 0x80
 
@@ -53,6 +56,7 @@ class S390(Backend):
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
         self.has_lazy = kernel.options.s390_pte_batch
+        self.sets_memory = True
         self.caches: dict[int, Cache] = {}
         self.declared: dict[int, PteRange] = {}
         self.ran: set[tuple[int, int]] = set()
@@ -159,6 +163,9 @@ class S390(Backend):
         end = last.va + self.k.geometry.page_size & self.k.geometry.address_mask
         level = int(first.mm != INIT_MM)
         self.k.emit(ev.TLBI, level=level, aux=code, mm=first.mm, old=1, va=first.va, new=end)
+
+    def set_memory(self, areas: Areas, request: Request) -> int:  # noqa: D102
+        return PageAttr(self, request).run(areas)
 
     def flush_tlb_kernel_range(self, start: int, end: int) -> None:
         """``__tlb_flush_kernel``: IDTE of all that came from init_mm."""

@@ -6,7 +6,7 @@
 //! at its end one IPTE makes as many neighbours invalid as there are.
 //!
 //! Not modelled: storage keys, guests (PGSTE, gmap, notification by IPTE), protected memory; CSP and CSPG where IDTE is missing,
-//! CPUs without local TLB clearing or NX, CRDTE and CSPG of `set_memory`; soft-dirty bits; upgrades from three levels to four
+//! CPUs without local TLB clearing, NX or EDAT-2, large leaves of kernel addresses; soft-dirty bits; upgrades from three levels to four
 //! and five (each geometry has its own), two levels of 31-bit processes; user addresses at and above the vmalloc space (users'
 //! and the kernel's spaces overlap on s390, the model tells them apart by address); `ioremap` of PCI memory without MIO.
 
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use super::s390_user::{self, Contexts, exchange_direct, exchange_lazy, only_here};
-use super::{Backend, Info, Naming, PteRange, Registration, add_mm, alloc_root, new_root};
+use super::{Backend, Info, Naming, PteRange, Registration, add_mm, alloc_root, new_root, s390_pageattr};
 use crate::descriptor::s390::{INVALID, PRESENT, S390};
 use crate::descriptor::{Format, Prot};
 use crate::event::codes::{FlushReason, Store, Tlbi};
@@ -24,7 +24,7 @@ use crate::kernel::{Entry, Kernel, Watch};
 use crate::machine::{INIT_MM, MmId, TaskId};
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
-use crate::walk::Stale;
+use crate::walk::{SetMemory, Stale};
 
 pub static REGISTRATION: Registration = Registration::of::<S390Backend>();
 
@@ -273,6 +273,14 @@ impl Backend for S390Backend {
     /// Left and entered again.
     fn lazy_flush<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
         write_back(k, FlushReason::Hook)
+    }
+
+    fn sets_memory<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
+    fn set_memory<W: Watch>(k: &mut Kernel<Self, W>, request: &SetMemory) -> Run<i64> {
+        s390_pageattr::set_memory(k, request)
     }
 
     /// `__tlb_flush_kernel`: everything that was made from init_mm's tables, on every CPU.

@@ -106,6 +106,7 @@ codes! {
         IdteSegmentLocal = 41 "idte-segment-local",
         Rdp = 42 "rdp",
         RdpLocal = 43 "rdp-local",
+        Crdte = 44 "crdte",
         InvtlbAsid = 55 "invtlb-asid",
         NewAsid = 56 "new-asid",
         InvtlbCurrent = 57 "invtlb-current-all",

@@ -37,10 +37,11 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             let at = self.entry_behind(first, n);
             let word = B::ptep_get(self, at)?;
             let format = self.format();
-            if !format.present(Level::Pte, word) || helpers(&format).special(word) {
-                continue;
+            let user = helpers(&format);
+            // What nobody used is passed over, if nobody else is asked (`get_pte_pfn`).
+            if format.present(Level::Pte, word) && !user.special(word) && user.young(word) {
+                young += i64::from(B::test_and_clear_young(self, at)?);
             }
-            young += i64::from(B::test_and_clear_young(self, at)?);
         }
         self.pte_end(Site::WalkPteRange)?;
         self.pte_unmap_unlock(&table, slot)?;
