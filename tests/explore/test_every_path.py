@@ -22,6 +22,7 @@ BACKENDS = [
     "x86-64",
     "loongarch64",
     "powerpc-radix",
+    "s390",
 ]
 
 
