@@ -52,3 +52,12 @@ def test_a_loop_ends_early_and_goes_on(op: dict[str, Any], at_once: str, in_part
 def test_who_lost_the_cpu_is_not_asked_again() -> None:
     ops = [{"need_resched": {}}, {"cond_resched": {}}, {"zap_page_range": RANGE}]
     assert told(ops) == "[40]."
+
+
+def test_where_no_other_task_may_run_the_loop_does_not_wait_for_one() -> None:
+    ops = [*FAULTS, {"bh_disable": {}}, {"need_resched": {}}, {"zap_page_range": RANGE}]
+    program = {"ops": [{"op": op} for op in ops], "mms": 2}
+    found = run(load_program(program), "x86-64")
+    assert found.counts == reference.run(program, "x86-64").counts
+    last = found.events[found.events["op"] == len(ops) - 1]["kind"].tolist()
+    assert [names.kinds()[kind] for kind in last].count("STORE") == PAGES

@@ -61,8 +61,13 @@ def cond_resched(k: Kernel) -> None:
     """``cond_resched``: the CPU goes to another task if one waits, and neither an interrupt nor a lock forbids it."""
     task = k.task()
     k.resched(Resched.COND_RESCHED)
-    if task.need_resched and not k.in_interrupt() and not task.locks:
+    if task.need_resched and may_give_way(k):
         give_way(k, task)
+
+
+def may_give_way(k: Kernel) -> bool:
+    """Whether neither an interrupt nor a lock forbids that another task runs."""
+    return not k.in_interrupt() and not k.task().locks
 
 
 def give_way(k: Kernel, task: Task) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lazymmu.reference.codes import PMD, PTE, Site, Store
-from lazymmu.reference.context import cond_resched
+from lazymmu.reference.context import cond_resched, may_give_way
 from lazymmu.reference.memory import Entry, Table
 from lazymmu.reference.user.gather import Gather
 from lazymmu.reference.user.huge import Huge
@@ -65,9 +65,10 @@ class Zap:
         gather.leaves(PTE)
         table = k.descend(pmd)
         self.must_flush = False
+        may_wait = may_give_way(k)
         with process.pte_lock(table):
             with process.lazy_section(Site.ZAP_PTE, table, start, end):
-                addr = self._entries(table, start, end)
+                addr = self._entries(table, start, end, may_wait=may_wait)
                 empty = self.reclaim and addr == end and end - start == k.geometry.size(PMD)
                 if empty:
                     with process.lock(pmd.table):
@@ -81,14 +82,15 @@ class Zap:
             gather.free_table(table, start)
         return addr
 
-    def _entries(self, table: Table, start: int, end: int) -> int:
+    def _entries(self, table: Table, start: int, end: int, *, may_wait: bool) -> int:
+        """``may_wait``: another task can have the CPU behind the loop; else the kernel would never come further."""
         process, k = self.process, self.k
         page = k.geometry.page_size
         addr = start
         while addr != end:
             pte = table.at(addr)
             word = process.arch.ptep_get(pte)
-            if k.task().need_resched and not k.format.none(PTE, word):
+            if may_wait and k.task().need_resched and not k.format.none(PTE, word):
                 break
             if process.present(word):
                 count, full = self._present(pte, word, (end - addr) // page)

@@ -58,12 +58,15 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if W::WATCHES {
             self.emit(Event::of(Kind::RESCHED).aux(kind as u32))?;
         }
-        let task = self.current();
-        let atomic = self.in_interrupt() || self.machine.task(task).locks > 0;
-        if kind != Resched::CondResched || !self.need_resched() || atomic {
+        if kind != Resched::CondResched || !self.need_resched() || !self.may_give_way() {
             return Ok(());
         }
-        self.give_way(task)
+        self.give_way(self.current())
+    }
+
+    /// Whether nothing forbids that another task runs.
+    pub(crate) fn may_give_way(&self) -> bool {
+        !self.in_interrupt() && self.machine.task(self.current()).locks == 0
     }
 
     /// Another task waits for the running one's CPU: what the timer's interrupt finds out.

@@ -68,9 +68,10 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     fn zap_pte_range(&mut self, gather: &mut Gather, pmd: Entry<'_>, start: u64, end: u64, reclaim: bool) -> Run<u64> {
         self.tlb_change_page_size(gather, Level::Pte)?;
         let table = self.open_below(pmd)?;
+        let may_wait = self.may_give_way();
         let slot = self.pte_map_lock(&table)?;
         self.pte_begin_range(Site::ZapPteRange, &table, pmd.mm, start, end)?;
-        let zapped = self.zap_ptes(gather, &table, pmd.mm, start, end)?;
+        let zapped = self.zap_ptes(gather, &table, pmd.mm, (start, end), may_wait)?;
         let page = self.geometry().page_size();
         let reached = start + zapped.count * page;
         // The whole table is empty now, and nobody can fill it while its lock is held.
@@ -96,7 +97,15 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         Ok(reached)
     }
 
-    fn zap_ptes(&mut self, gather: &mut Gather, table: &Table, mm: MmId, start: u64, end: u64) -> Run<Zapped> {
+    /// `may_wait`: another task can have the CPU behind the loop. Where it cannot, the kernel would never come further.
+    fn zap_ptes(
+        &mut self,
+        gather: &mut Gather,
+        table: &Table,
+        mm: MmId,
+        (start, end): (u64, u64),
+        may_wait: bool,
+    ) -> Run<Zapped> {
         let page = self.geometry().page_size();
         let first = Entry::new(table.view(), self.geometry().index(Level::Pte, start), start, mm);
         let count = (end - start) / page;
@@ -108,7 +117,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                 zapped.count += 1;
                 continue;
             }
-            if self.need_resched() {
+            if may_wait && self.need_resched() {
                 break;
             }
             if !self.format().present(Level::Pte, word) {
