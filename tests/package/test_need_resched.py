@@ -61,3 +61,11 @@ def test_where_no_other_task_may_run_the_loop_does_not_wait_for_one() -> None:
     assert found.counts == reference.run(program, "x86-64").counts
     last = found.events[found.events["op"] == len(ops) - 1]["kind"].tolist()
     assert [names.kinds()[kind] for kind in last].count("STORE") == PAGES
+
+
+def test_the_idle_task_gives_way_to_nobody() -> None:
+    ops = [*FAULTS, {"switch": {"to": 1}}, {"need_resched": {}}, {"zap_page_range": RANGE}]
+    program = {"ops": [{"op": op} if n <= len(FAULTS) else {"op": op, "task": 1} for n, op in enumerate(ops)], "mms": 2}
+    found = run(load_program(program), "x86-64")
+    assert found.counts == reference.run(program, "x86-64").counts
+    assert not any(names.kinds()[int(e["kind"])] == "SWITCH" for e in found.events[-60:])

@@ -73,6 +73,7 @@ def may_give_way(k: Kernel) -> bool:
 def give_way(k: Kernel, task: Task) -> None:
     """Somebody else runs for a while; the idle task stands for all of them."""
     switch_to(k, idle_task(k))
+    task.need_resched = False  # the idle task itself has nobody to give way to
     switch_to(k, task)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from lazymmu.reference import events as ev
-from lazymmu.reference.codes import EINVAL, INIT_MM, P4D, PGD, PTE, PUD, Resched, Store, Tlbi
+from lazymmu.reference.codes import EINVAL, INIT_MM, P4D, PGD, PTE, PUD, Store, Tlbi
+from lazymmu.reference.context import cond_resched
 from lazymmu.reference.descriptor import s390
 from lazymmu.reference.memory import Entry, Table
 from lazymmu.reference.set_memory import LinearMap, Request, lookup_address
@@ -54,9 +55,9 @@ class PageAttr:
         root = self.k.mms[INIT_MM].root
         ret = self._below(root, start, end)
         if root.level == PUD:
-            self.k.resched(Resched.COND_RESCHED)
+            cond_resched(self.k)
         if root.level != PGD and not ret:
-            self.k.resched(Resched.COND_RESCHED)
+            cond_resched(self.k)
         return ret
 
     def _below(self, table: Table, start: int, end: int) -> int:
@@ -68,11 +69,11 @@ class PageAttr:
                 return 0 if entry.level == PGD and addr != start else -EINVAL
             if entry.level == PTE:
                 self._replace(entry, self._changed(word))
-                k.resched(Resched.COND_RESCHED)
+                cond_resched(k)
                 continue
             ret = self._below(k.descend(entry), addr, following)
             if not ret or entry.level in (PUD, P4D):
-                k.resched(Resched.COND_RESCHED)
+                cond_resched(k)
             if ret:
                 return ret
         return 0

@@ -86,6 +86,8 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     fn give_way(&mut self, task: TaskId) -> Step {
         let idle = self.machine.cpu(self.cpu).idle;
         self.switch_to(idle)?;
+        // The idle task itself has nobody to give way to.
+        self.machine.task_mut(task).need_resched = false;
         self.switch_to(task)
     }
 
