@@ -112,7 +112,7 @@ class Process:
         word = self.k.read(pmd)
         if self.k.format.none(PMD, word):
             return "none"
-        if self.k.format.leaf(PMD, word):
+        if self.k.format.trans_huge(word):
             return "huge"
         if self.k.format.bad(PMD, word):
             clear_bad(self.k, pmd, pmd.va)
@@ -127,6 +127,10 @@ class Process:
         mapped = map_and_lock(self.k, table)
         yield
         unlock_and_unmap(self.k, table, mapped)
+
+    def pmd_lock(self, pmd: Entry) -> int:
+        """``pmd_lockptr``: the table's, or where tables have none the mm's, which is known by its root."""
+        return pmd.table if self.arch.splits_pmd_locks() else self.k.mms[pmd.mm].root.pa
 
     @contextmanager
     def lock(self, *tables: int) -> Iterator[None]:
@@ -185,6 +189,12 @@ class Process:
         """``vm_normal_folio``."""
         return None if self.leaf.special(word) else self.folios.at(self.leaf.frame(level, word))
 
+    def special(self, word: int) -> bool:
+        """Whether a present leaf has no folio behind it: its bit says so, or without such a bit the area."""
+        if self.leaf.marks_special():
+            return self.leaf.special(word)
+        return self.folio(PTE, word) is None
+
     def batch(
         self, folio: Folio | None, first: Entry, word: int, limit: int, *, write: bool, dirty: bool
     ) -> tuple[int, list[int]]:
@@ -205,7 +215,7 @@ class Process:
         limit = min(limit, (folio.start + folio.size - self.leaf.frame(PTE, word)) // page)
         while len(words) < limit:
             following = self.arch.ptep_get(self.arch.behind(first, len(words)))
-            if plain(following) != plain(self.leaf.advance(word, len(words) * page)):
+            if not self.leaf.same(plain(following), plain(self.leaf.advance(word, len(words) * page))):
                 break
             words.append(following)
         return len(words), words

@@ -41,10 +41,18 @@ impl Stale {
     }
 }
 
+/// What is freed behind the flush.
+#[derive(Clone, Copy, Debug)]
+enum Item {
+    /// A folio, so many of its references.
+    Folio(u64, u64),
+    /// A table that does not wait for RCU.
+    Table(Unlinked),
+}
+
 #[derive(Clone, Debug, Default)]
 struct Pages {
-    /// Folio and number of its references.
-    items: Vec<(u64, u64)>,
+    items: Vec<Item>,
     used: u64,
     max: u64,
     /// The page that holds the batch.
@@ -70,10 +78,15 @@ impl Gather {
         self.stale = Stale { mm, full, start: u64::MAX, end: 0, freed_tables: false, cleared: [false; 4], page };
     }
 
-    /// `__tlb_adjust_range`, and the level.
-    pub(crate) fn note(&mut self, level: Level, start: u64, bytes: u64) {
+    /// `__tlb_adjust_range`.
+    fn widen(&mut self, start: u64, bytes: u64) {
         self.stale.start = self.stale.start.min(start);
         self.stale.end = self.stale.end.max(start + bytes);
+    }
+
+    /// `__tlb_adjust_range`, and the level.
+    pub(crate) fn note(&mut self, level: Level, start: u64, bytes: u64) {
+        self.widen(start, bytes);
         let n = usize::from(level.number()) - 1;
         if let Some(cleared) = self.stale.cleared.get_mut(n) {
             *cleared = true;
@@ -107,10 +120,14 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `__tlb_remove_folio_pages`. True: there is no room for more, flush now.
     pub(super) fn tlb_remove_pages(&mut self, gather: &mut Gather, folio: u64, refs: u64) -> Run<bool> {
+        self.tlb_remove(gather, Item::Folio(folio, refs), if refs == 1 { 1 } else { 2 })
+    }
+
+    fn tlb_remove(&mut self, gather: &mut Gather, item: Item, places: u64) -> Run<bool> {
         let Gather { batches, active, .. } = gather;
         let batch = &mut batches[*active];
-        batch.items.push((folio, refs));
-        batch.used += if refs == 1 { 1 } else { 2 };
+        batch.items.push(item);
+        batch.used += places;
         if batch.used < batch.max - 1 {
             return Ok(false);
         }
@@ -173,15 +190,18 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         Ok(())
     }
 
-    /// `tlb_flush_mmu`: invalidate, then free tables, then pages.
+    /// `tlb_flush_mmu`: invalidate, then hand tables to RCU, then free pages.
     pub(super) fn tlb_flush_mmu(&mut self, gather: &mut Gather) -> Step {
         self.tlb_flush_only(gather)?;
         self.tlb_table_flush(gather)?;
         for n in 0..gather.batches.len() {
             let items = std::mem::take(&mut gather.batches[n].items);
             gather.batches[n].used = 0;
-            for (folio, refs) in items {
-                self.put_folio(folio, refs)?;
+            for item in items {
+                match item {
+                    Item::Folio(folio, refs) => self.put_folio(folio, refs)?,
+                    Item::Table(table) => self.free_unlinked(table)?,
+                }
             }
         }
         gather.active = 0;
@@ -228,18 +248,27 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let level = Level::from_number(table.level.number() + 1).unwrap_or(Level::Pgd);
         gather.note(level, table.va, page);
         gather.stale.freed_tables = true;
+        if table.level == Level::Pte
+            && let Some((start, bytes)) = B::freed_leaf_table(self, table.va)
+        {
+            gather.widen(start, bytes);
+        }
         B::table_unlinked(self, table.level, table.pa)?;
         self.tlb_remove_table(gather, table)
     }
 
-    /// `tlb_remove_table`. Without RCU tables wait with the pages; the batch of them is not looked at for room.
+    /// `tlb_remove_table`. Without RCU it is `tlb_remove_page`.
     fn tlb_remove_table(&mut self, gather: &mut Gather, table: Unlinked) -> Step {
-        if self.options.rcu_table_free && gather.table_batch.is_none() {
+        if !B::frees_tables_by_rcu(self) {
+            let full = self.tlb_remove(gather, Item::Table(table), 1)?;
+            return if full { self.tlb_flush_mmu(gather) } else { Ok(()) };
+        }
+        if gather.table_batch.is_none() {
             match self.alloc_page()? {
                 Some(page) => gather.table_batch = Some(page),
                 None => {
                     // No room to remember it: flush, interrupt everybody who may be walking, free.
-                    self.tlb_flush_only(gather)?;
+                    self.tlb_table_invalidate(gather)?;
                     self.interrupt_others()?;
                     return self.free_unlinked(table);
                 }
@@ -253,16 +282,17 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         Ok(())
     }
 
+    fn tlb_table_invalidate(&mut self, gather: &mut Gather) -> Step {
+        if B::needs_table_invalidate() { self.tlb_flush_only(gather) } else { Ok(()) }
+    }
+
     /// `tlb_table_flush`.
     fn tlb_table_flush(&mut self, gather: &mut Gather) -> Step {
         if gather.tables.is_empty() {
             return Ok(());
         }
-        self.tlb_flush_only(gather)?;
+        self.tlb_table_invalidate(gather)?;
         let tables = std::mem::take(&mut gather.tables);
-        if !self.options.rcu_table_free {
-            return tables.into_iter().try_for_each(|table| self.free_unlinked(table));
-        }
         self.emit(Event { old: tables.len() as u64, ..Event::of(Kind::CALL_RCU) })?;
         self.machine.folios.rcu.extend(tables);
         if let Some(page) = gather.table_batch.take() {
