@@ -113,6 +113,7 @@ _ALL_TLBI: Final = (
     Tlbi.VMALLE1IS,
     Tlbi.MMUEXT_ALL,
     Tlbi.ASIDE1IS,
+    Tlbi.TLBIASID,
     Tlbi.SFENCE_ALL,
     Tlbi.TLBIALL,
     Tlbi.INVTLB_ALL,

@@ -7,20 +7,25 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lazymmu.reference import events as ev
+from lazymmu.reference.backend.arm import Arm
 from lazymmu.reference.backend.arm64 import Arm64
 from lazymmu.reference.backend.powerpc import Hash, Radix
 from lazymmu.reference.backend.riscv import Riscv
+from lazymmu.reference.backend.sparc64 import Sparc64
 from lazymmu.reference.backend.xen_pv import XenPv
 from lazymmu.reference.codes import PMD, PTE
 from lazymmu.reference.memory import Entry, Table
 from lazymmu.reference.user.arch import UserArch, X86User
+from lazymmu.reference.user.arch_arm import ArmUser
 from lazymmu.reference.user.arch_arm64 import Arm64User
 from lazymmu.reference.user.arch_powerpc import HashUser
 from lazymmu.reference.user.arch_radix import RadixUser
 from lazymmu.reference.user.arch_riscv import RiscvUser
+from lazymmu.reference.user.arch_sparc64 import Sparc64User
 from lazymmu.reference.user.arch_xen import XenUser
 from lazymmu.reference.user.folios import Folio, Folios
 from lazymmu.reference.user.leaf import Leaf
+from lazymmu.reference.user.leaf_arm import ArmLeaf
 from lazymmu.reference.walk.apply import highpte, map_and_lock, unlock_and_unmap
 from lazymmu.reference.walk.core import Walk
 from lazymmu.reference.walk.vunmap import clear_bad, none_or_clear_bad
@@ -48,6 +53,10 @@ class Process:
             self.arch = HashUser(k, leaf, k.backend)
         elif isinstance(k.backend, Riscv):
             self.arch = RiscvUser(k, leaf, k.backend)
+        elif isinstance(k.backend, Arm) and isinstance(leaf, ArmLeaf):
+            self.arch = ArmUser(k, leaf, k.backend)
+        elif isinstance(k.backend, Sparc64):
+            self.arch = Sparc64User(k, leaf, k.backend)
         else:
             self.arch = X86User(k, leaf)
 
