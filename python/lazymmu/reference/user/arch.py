@@ -98,7 +98,15 @@ class UserArch:
         return changed
 
     def update_mmu_cache(self, mm: int, va: int, pages: int) -> None:
-        """``update_mmu_cache_range``, ``update_mmu_tlb_range``: a fault filled entries, or found them filled."""
+        """``update_mmu_cache_range``: a fault filled entries."""
+
+    def update_mmu_tlb(self, mm: int, va: int, pages: int) -> None:
+        """``update_mmu_tlb_range``: it found them filled."""
+        self.update_mmu_cache(mm, va, pages)
+
+    def update_mmu_cache_pmd(self, mm: int, va: int) -> None:
+        """``update_mmu_cache_pmd``."""
+        self.update_mmu_cache(mm, va, 1)
 
     def fix_spurious_fault(self, mm: int, va: int) -> None:
         """``flush_tlb_fix_spurious_fault``."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from lazymmu.reference import events as ev
+from lazymmu.reference.access import hardware_walk
 from lazymmu.reference.backend.sparc64 import Sparc64
 from lazymmu.reference.codes import INIT_MM, PMD, PTE, Drain, Store
 from lazymmu.reference.descriptor.sparc64 import EXEC, VALID
@@ -118,6 +120,20 @@ class Sparc64User(UserArch):
                 self.backend.add(entry.mm, va, self.k.geometry.shift(PTE), exec_=bool(word & EXEC))
 
     # TLBs -----------------------------------------------------------------------------------------
+
+    def update_mmu_cache(self, mm: int, va: int, pages: int) -> None:
+        """What is valid goes into the TSB, so that its first use does not miss there."""
+        found = hardware_walk(self.k, self.k.mms[mm].root, va)
+        if found.pa is not None and found.level == PTE:
+            page = self.k.geometry.page_size
+            va -= va % page
+            self.k.emit(ev.TSB_INSERT, old=pages, va=va, new=va + pages * page, mm=mm)
+
+    def update_mmu_tlb(self, mm: int, va: int, pages: int) -> None:
+        """Not defined."""
+
+    def update_mmu_cache_pmd(self, mm: int, va: int) -> None:
+        """Into a TSB of its own, should the first miss have made one: that is left out."""
 
     def tlb_flush(self, stale: Stale) -> None:  # noqa: ARG002
         """``flush_tlb_pending``, whatever the gather holds."""

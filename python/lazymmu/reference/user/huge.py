@@ -51,7 +51,7 @@ class Huge:
                 process.folios.allocate(pa, self.size, anon=True).refs = 1
                 process.folios.deposit(process.pmd_lock(pmd), reserve)
                 process.arch.set_pmd(pmd, leaf.mkwrite(word) if write else word)
-                process.arch.update_mmu_cache(mm, address, 1)
+                process.arch.update_mmu_cache_pmd(mm, address)
         if taken:
             process.free_table(reserve)
         return 0

@@ -288,10 +288,17 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, write: bool) -> Run<bool> {
         user::set_access_flags(k, entry, word, write)
     }
-    /// `update_mmu_cache_range`: entries have just been filled by a fault, or found filled by somebody else
-    /// (`update_mmu_tlb_range`).
+    /// `update_mmu_cache_range`: entries have just been filled by a fault.
     fn update_mmu_cache<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64, _pages: u64) -> Step {
         Ok(())
+    }
+    /// `update_mmu_tlb_range`: a fault found them filled by somebody else.
+    fn update_mmu_tlb<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, va: u64, pages: u64) -> Step {
+        Self::update_mmu_cache(k, mm, va, pages)
+    }
+    /// `update_mmu_cache_pmd` for an address of a large leaf.
+    fn update_mmu_cache_pmd<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, va: u64) -> Step {
+        Self::update_mmu_cache(k, mm, va, 1)
     }
     /// `flush_tlb_fix_spurious_fault`: a write fault found nothing to change.
     fn flush_tlb_fix_spurious_fault<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64) -> Step {

@@ -6,7 +6,7 @@
 //!
 //! User mappings: `sparc64_user.rs`.
 //!
-//! Not modelled: the TSB as such, what `update_mmu_cache` puts into it before it is missed, and its size; TLB contents;
+//! Not modelled: what the TSBs hold, how they grow, and that of large leaves (`update_mmu_cache_pmd`); TLB contents;
 //! sun4u entries; the D-cache flush of aliasing CPUs; ADI tags; user addresses at and above 4 GiB (users' and the kernel's
 //! spaces overlap on sparc64, the model tells them apart by address); contexts that run out; the firmware's mappings, which a
 //! kernel range leaves out; `ioremap`, which needs no mapping there.
@@ -282,6 +282,18 @@ impl Backend for Sparc {
 
     fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, _write: bool) -> Run<bool> {
         sparc64_user::set_access_flags(k, entry, word)
+    }
+
+    fn update_mmu_cache<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, va: u64, pages: u64) -> Step {
+        sparc64_user::update_mmu_cache(k, mm, va, pages)
+    }
+
+    fn update_mmu_tlb<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64, _pages: u64) -> Step {
+        Ok(())
+    }
+
+    fn update_mmu_cache_pmd<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64) -> Step {
+        Ok(())
     }
 
     fn set_pmd_at<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {

@@ -6,9 +6,10 @@ use super::sparc64::{Sparc, batch_add, flush_pending};
 use crate::descriptor::Format;
 use crate::descriptor::sparc64::{EXEC, VALID};
 use crate::event::codes::{FlushReason, Store};
+use crate::event::{Event, Kind};
 use crate::geometry::Level;
-use crate::kernel::{Entry, Kernel, Watch};
-use crate::machine::INIT_MM;
+use crate::kernel::{Entry, Kernel, Translation, Watch};
+use crate::machine::{INIT_MM, MmId};
 use crate::stop::{Run, Step};
 use crate::walk::helpers;
 
@@ -101,6 +102,16 @@ pub(super) fn pmdp_invalidate<W: Watch>(k: &mut K<W>, entry: Entry<'_>) -> Run<u
 /// `pte_clear_not_present_full`: where everything goes nothing is left to be found in a TLB.
 pub(super) fn pte_clear_not_present<W: Watch>(k: &mut K<W>, entry: Entry<'_>, full: bool) -> Step {
     if full { k.store(entry, 0, Store::Clear) } else { k.pte_clear(entry) }
+}
+
+/// `update_mmu_cache_range`: what is valid is put into the TSB before it is missed. Entries of huge pages have a TSB of their
+/// own, which the first miss makes.
+pub(super) fn update_mmu_cache<W: Watch>(k: &mut K<W>, mm: MmId, va: u64, pages: u64) -> Step {
+    let Translation::Leaf { level: Level::Pte, .. } = k.translate(mm, va) else { return Ok(()) };
+    let page = k.geometry().page_size();
+    let start = va & !(page - 1);
+    let event = Event::of(Kind::TSB_INSERT).range(start, start + pages * page);
+    k.emit(Event { old: pages, mm: mm.0, ..event })
 }
 
 /// `tlb_flush`: whatever the gather holds, what waits on this CPU.

@@ -227,7 +227,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         self.machine.folios.get(pa, 1);
         self.machine.folios.deposit(lock, reserve.pa);
         B::set_pmd_at(self, pmd, word)?;
-        B::update_mmu_cache(self, mm, address, 1)?;
+        B::update_mmu_cache_pmd(self, mm, address)?;
         self.table_unlock(lock)?;
         Ok((0, none))
     }
