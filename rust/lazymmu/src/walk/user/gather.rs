@@ -41,18 +41,10 @@ impl Stale {
     }
 }
 
-/// What is freed behind the flush.
-#[derive(Clone, Copy, Debug)]
-enum Item {
-    /// A folio, so many of its references.
-    Folio(u64, u64),
-    /// A table that does not wait for RCU.
-    Table(Unlinked),
-}
-
 #[derive(Clone, Debug, Default)]
 struct Pages {
-    items: Vec<Item>,
+    /// Folio and number of its references; 0 stands for the next table of those that do not wait for RCU.
+    items: Vec<(u64, u64)>,
     used: u64,
     max: u64,
     /// The page that holds the batch.
@@ -120,14 +112,10 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `__tlb_remove_folio_pages`. True: there is no room for more, flush now.
     pub(super) fn tlb_remove_pages(&mut self, gather: &mut Gather, folio: u64, refs: u64) -> Run<bool> {
-        self.tlb_remove(gather, Item::Folio(folio, refs), if refs == 1 { 1 } else { 2 })
-    }
-
-    fn tlb_remove(&mut self, gather: &mut Gather, item: Item, places: u64) -> Run<bool> {
         let Gather { batches, active, .. } = gather;
         let batch = &mut batches[*active];
-        batch.items.push(item);
-        batch.used += places;
+        batch.items.push((folio, refs));
+        batch.used += if refs > 1 { 2 } else { 1 };
         if batch.used < batch.max - 1 {
             return Ok(false);
         }
@@ -194,13 +182,14 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     pub(super) fn tlb_flush_mmu(&mut self, gather: &mut Gather) -> Step {
         self.tlb_flush_only(gather)?;
         self.tlb_table_flush(gather)?;
+        let mut tables = std::mem::take(&mut gather.tables).into_iter();
         for n in 0..gather.batches.len() {
             let items = std::mem::take(&mut gather.batches[n].items);
             gather.batches[n].used = 0;
-            for item in items {
-                match item {
-                    Item::Folio(folio, refs) => self.put_folio(folio, refs)?,
-                    Item::Table(table) => self.free_unlinked(table)?,
+            for (folio, refs) in items {
+                match refs {
+                    0 => tables.next().map_or(Ok(()), |table| self.free_unlinked(table))?,
+                    refs => self.put_folio(folio, refs)?,
                 }
             }
         }
@@ -260,7 +249,8 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `tlb_remove_table`. Without RCU it is `tlb_remove_page`.
     fn tlb_remove_table(&mut self, gather: &mut Gather, table: Unlinked) -> Step {
         if !B::frees_tables_by_rcu(self) {
-            let full = self.tlb_remove(gather, Item::Table(table), 1)?;
+            gather.tables.push(table);
+            let full = self.tlb_remove_pages(gather, table.pa, 0)?;
             return if full { self.tlb_flush_mmu(gather) } else { Ok(()) };
         }
         if gather.table_batch.is_none() {
@@ -288,7 +278,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `tlb_table_flush`.
     fn tlb_table_flush(&mut self, gather: &mut Gather) -> Step {
-        if gather.tables.is_empty() {
+        if gather.tables.is_empty() || !B::frees_tables_by_rcu(self) {
             return Ok(());
         }
         self.tlb_table_invalidate(gather)?;
