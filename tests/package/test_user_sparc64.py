@@ -108,6 +108,17 @@ def test_a_large_leaf_is_two_entries_of_the_tlb() -> None:
     assert found is not None and found.pa == 0x1_0000_0000 + HALF
 
 
+def test_a_table_that_a_large_leaf_replaces_is_scanned() -> None:
+    """``tlb_batch_pmd_scan``: a fork into an address space that is in use, which the kernel never does."""
+    here = machine(tasks=[{"mm": 2, "cpu": 0}])
+    child = [{"do_anonymous_page": {"mm": 2, "va": VA + n * PAGE, "pa": 0x2_0000_0000 + n * PAGE}} for n in (0, 3)]
+    here.run([*child, {"do_huge_pmd_anonymous_page": {"mm": 1, "va": VA, "pa": 0x1_0000_0000}}])
+    parents = [("tsb-and-tlb", 1, VA), ("tsb-and-tlb", 1, VA + HALF)]
+    pages = [("tsb-and-tlb", 1, VA), ("tsb-and-tlb", 1, VA + 3 * PAGE)]
+    run = here.run([{"copy_page_range": {"mm": 1, "to": 2, "va": VA, "size": LARGE}}])
+    assert [flush for flush in flushes(run) if flush[0] != "ipi"] == parents + pages
+
+
 def test_another_size_flushes_the_batch() -> None:
     """A large leaf is split while another task's section, which nothing of the kernel does, is open on this CPU."""
     here = machine()

@@ -175,7 +175,9 @@ class Process:
         self.k.emit(ev.FREE, addr=pa)
 
     def free_table(self, table: Table) -> None:
-        """A table that nothing links goes back."""
+        """A table that nothing links goes back, unless an interrupt in the middle of the operation has freed it."""
+        if table.pa not in self.k.memory.tables:
+            return
         self.k.memory.remove(table)
         self.k.emit(ev.FREE, level=table.level, va=table.base, addr=table.pa, mm=table.mm)
 

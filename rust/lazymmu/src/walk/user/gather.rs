@@ -297,14 +297,13 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if others > 0 { self.emit(Event::of(Kind::IPI).aux(others)) } else { Ok(()) }
     }
 
-    /// A table page goes back to the allocator.
+    /// A table page goes back to the allocator, unless an interrupt in the middle of the operation has freed it.
     pub(super) fn free_unlinked(&mut self, table: Unlinked) -> Step {
         if table.va == u64::MAX {
             return self.free_page(table.pa);
         }
-        if let Some(id) = self.machine.memory.at(table.pa) {
-            self.machine.memory.remove(id);
-        }
+        let Some(id) = self.machine.memory.at(table.pa) else { return Ok(()) };
+        self.machine.memory.remove(id);
         self.machine.frames.free(table.pa);
         self.emit(Event { mm: table.mm, ..Event::of(Kind::FREE).at(table.level, table.va, table.pa) })
     }
