@@ -15,8 +15,8 @@ use std::hash::{Hash, Hasher};
 
 use super::user::Footmarks;
 use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, sparc64_user};
-use crate::descriptor::{Format, Prot};
 use crate::descriptor::sparc64::{EXEC, Sparc64, VALID};
+use crate::descriptor::{Format, Prot};
 use crate::event::codes::{FlushReason, Store, Tlbi};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
@@ -368,9 +368,8 @@ mod tests {
 
     #[test]
     fn what_waits_in_a_batch_is_part_of_a_state() {
-        let with = |batch: Batch| {
-            digest_of(&Sparc { batches: vec![Batch::EMPTY, batch], footmarks: Footmarks::default() })
-        };
+        let with =
+            |batch: Batch| digest_of(&Sparc { batches: vec![Batch::EMPTY, batch], footmarks: Footmarks::default() });
         let one = Batch { active: true, nr: 1, mm: MmId(1), shift: 13, low: 0x1_0000, end: 0x2_0000 };
         let others = [
             Batch { active: false, ..one },

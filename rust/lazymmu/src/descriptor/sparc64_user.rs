@@ -1,8 +1,8 @@
 //! sparc64 leaves of user mappings, sun4v (`arch/sparc/include/asm/pgtable_64.h` of 6.12).
 
 use super::sparc64::{
-    ACCESSED, CACHE, EXEC, HUGE, MODIFIED, PADDR, PRESENT, PRIVILEGED, READ, SIDE_EFFECT, SIZE, SPECIAL, Sparc64, VALID,
-    W, WRITE,
+    ACCESSED, CACHE, EXEC, HUGE, MODIFIED, PADDR, PRESENT, PRIVILEGED, READ, SIDE_EFFECT, SIZE, SPECIAL, Sparc64,
+    VALID, W, WRITE,
 };
 use super::user::UserFormat;
 use super::{Format, Prot};
@@ -112,6 +112,9 @@ mod tests {
         assert_eq!(huge, 0x9900_0000_0080_0693);
         let split = Sparc64.mkinvalid(Sparc64.mkwrite(Sparc64.mkdirty(huge)));
         assert!(Sparc64.trans_huge(split) && !Sparc64.walkable(Level::Pmd, split));
-        assert_eq!((Sparc64.frame(Level::Pmd, split), Sparc64.huge_prot(split)), (0x80_0000, prot("PAGE_READONLY_EXEC")));
+        assert_eq!(
+            (Sparc64.frame(Level::Pmd, split), Sparc64.huge_prot(split)),
+            (0x80_0000, prot("PAGE_READONLY_EXEC"))
+        );
     }
 }

@@ -73,10 +73,13 @@ impl Arm {
     }
 
     fn long_leaf_of(level: Level, layout: Layout, shift: u8) -> Layout {
-        let mut layout = layout
-            .fields(Arm::long_leaf_fields())
-            .fields([Arm::output(shift)])
-            .rule("SH", 3 << 8, 1 << 8, Verdict::Acceptable, "shareability 1 is reserved");
+        let mut layout = layout.fields(Arm::long_leaf_fields()).fields([Arm::output(shift)]).rule(
+            "SH",
+            3 << 8,
+            1 << 8,
+            Verdict::Acceptable,
+            "shareability 1 is reserved",
+        );
         if level.number() > Level::Pmd.number() {
             layout = layout.rule("type", 3, 1, Verdict::Acceptable, "Linux makes no block at this level");
         }
