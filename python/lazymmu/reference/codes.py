@@ -118,6 +118,9 @@ class Tlbi:
     TLBIE: Final = 36
     TLBIEL: Final = 37
     TLBIEL_PID: Final = 38
+    TLBIASID: Final = 45
+    TLBIMVA_LOCAL: Final = 46
+    TSB: Final = 50
 
 
 class Drain:

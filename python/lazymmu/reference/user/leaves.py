@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from lazymmu.reference.descriptor import Arm64Format, Format, X86Format
+from lazymmu.reference.descriptor.arm import ArmFormat
 from lazymmu.reference.descriptor.powerpc import PowerPcFormat
 from lazymmu.reference.descriptor.riscv import RiscvFormat
+from lazymmu.reference.descriptor.sparc64 import Sparc64Format
 from lazymmu.reference.user.leaf import Arm64Leaf, Leaf, X86Leaf
+from lazymmu.reference.user.leaf_arm import ArmLeaf
 from lazymmu.reference.user.leaf_powerpc import PowerPcLeaf
 from lazymmu.reference.user.leaf_riscv import RiscvLeaf
+from lazymmu.reference.user.leaf_sparc64 import Sparc64Leaf
 
 
 def leaf_of(table_format: Format) -> Leaf | None:
@@ -18,4 +22,8 @@ def leaf_of(table_format: Format) -> Leaf | None:
         return RiscvLeaf(table_format)
     if isinstance(table_format, PowerPcFormat):
         return PowerPcLeaf(table_format)
+    if isinstance(table_format, ArmFormat):
+        return ArmLeaf(table_format)
+    if isinstance(table_format, Sparc64Format):
+        return Sparc64Leaf(table_format)
     return Arm64Leaf(table_format) if isinstance(table_format, Arm64Format) else None

@@ -7,20 +7,25 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lazymmu.reference import events as ev
+from lazymmu.reference.backend.arm import Arm
 from lazymmu.reference.backend.arm64 import Arm64
 from lazymmu.reference.backend.powerpc import Hash, Radix
 from lazymmu.reference.backend.riscv import Riscv
+from lazymmu.reference.backend.sparc64 import Sparc64
 from lazymmu.reference.backend.xen_pv import XenPv
 from lazymmu.reference.codes import PMD, PTE
 from lazymmu.reference.memory import Entry, Table
 from lazymmu.reference.user.arch import UserArch, X86User
+from lazymmu.reference.user.arch_arm import ArmUser
 from lazymmu.reference.user.arch_arm64 import Arm64User
 from lazymmu.reference.user.arch_powerpc import HashUser
 from lazymmu.reference.user.arch_radix import RadixUser
 from lazymmu.reference.user.arch_riscv import RiscvUser
+from lazymmu.reference.user.arch_sparc64 import Sparc64User
 from lazymmu.reference.user.arch_xen import XenUser
 from lazymmu.reference.user.folios import Folio, Folios
 from lazymmu.reference.user.leaf import Leaf
+from lazymmu.reference.user.leaf_arm import ArmLeaf
 from lazymmu.reference.walk.apply import highpte, map_and_lock, unlock_and_unmap
 from lazymmu.reference.walk.core import Walk
 from lazymmu.reference.walk.vunmap import clear_bad, none_or_clear_bad
@@ -48,6 +53,10 @@ class Process:
             self.arch = HashUser(k, leaf, k.backend)
         elif isinstance(k.backend, Riscv):
             self.arch = RiscvUser(k, leaf, k.backend)
+        elif isinstance(k.backend, Arm) and isinstance(leaf, ArmLeaf):
+            self.arch = ArmUser(k, leaf, k.backend)
+        elif isinstance(k.backend, Sparc64):
+            self.arch = Sparc64User(k, leaf, k.backend)
         else:
             self.arch = X86User(k, leaf)
 
@@ -112,7 +121,7 @@ class Process:
         word = self.k.read(pmd)
         if self.k.format.none(PMD, word):
             return "none"
-        if self.k.format.leaf(PMD, word):
+        if self.k.format.trans_huge(word):
             return "huge"
         if self.k.format.bad(PMD, word):
             clear_bad(self.k, pmd, pmd.va)
@@ -127,6 +136,10 @@ class Process:
         mapped = map_and_lock(self.k, table)
         yield
         unlock_and_unmap(self.k, table, mapped)
+
+    def pmd_lock(self, pmd: Entry) -> int:
+        """``pmd_lockptr``: the table's, or where tables have none the mm's, which is known by its root."""
+        return pmd.table if self.arch.splits_pmd_locks() else self.k.mms[pmd.mm].root.pa
 
     @contextmanager
     def lock(self, *tables: int) -> Iterator[None]:
@@ -162,7 +175,9 @@ class Process:
         self.k.emit(ev.FREE, addr=pa)
 
     def free_table(self, table: Table) -> None:
-        """A table that nothing links goes back."""
+        """A table that nothing links goes back, unless an interrupt in the middle of the operation has freed it."""
+        if table.pa not in self.k.memory.tables:
+            return
         self.k.memory.remove(table)
         self.k.emit(ev.FREE, level=table.level, va=table.base, addr=table.pa, mm=table.mm)
 
@@ -185,6 +200,12 @@ class Process:
         """``vm_normal_folio``."""
         return None if self.leaf.special(word) else self.folios.at(self.leaf.frame(level, word))
 
+    def special(self, word: int) -> bool:
+        """Whether a present leaf has no folio behind it: its bit says so, or without such a bit the area."""
+        if self.leaf.marks_special():
+            return self.leaf.special(word)
+        return self.folio(PTE, word) is None
+
     def batch(
         self, folio: Folio | None, first: Entry, word: int, limit: int, *, write: bool, dirty: bool
     ) -> tuple[int, list[int]]:
@@ -205,7 +226,7 @@ class Process:
         limit = min(limit, (folio.start + folio.size - self.leaf.frame(PTE, word)) // page)
         while len(words) < limit:
             following = self.arch.ptep_get(self.arch.behind(first, len(words)))
-            if plain(following) != plain(self.leaf.advance(word, len(words) * page)):
+            if not self.leaf.same(plain(following), plain(self.leaf.advance(word, len(words) * page))):
                 break
             words.append(following)
         return len(words), words

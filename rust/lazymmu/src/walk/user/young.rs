@@ -1,7 +1,7 @@
 //! Who used what: the walks that clear the accessed bit (`mm/vmscan.c`, `mm/rmap.c`). None of them flushes the gather's
 //! way; a stale accessed bit costs a wrong guess.
 
-use super::{Pmd, helpers};
+use super::Pmd;
 use crate::backend::Backend;
 use crate::descriptor::Format;
 use crate::event::codes::Site;
@@ -37,7 +37,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             let at = self.entry_behind(first, n);
             let word = B::ptep_get(self, at)?;
             let format = self.format();
-            if !format.present(Level::Pte, word) || helpers(&format).special(word) {
+            if !format.present(Level::Pte, word) || self.is_special(word) {
                 continue;
             }
             young += i64::from(B::test_and_clear_young(self, at)?);
