@@ -64,7 +64,19 @@ BACKENDS = {name: geometries for name, _, geometries in _native.backends()}
 SCHEMES = [name for name, *_ in _native.schemes()]
 OPTIONS = {name: values for name, _, values, _ in _native.options("v6.12")}
 GEOMETRIES = _native.geometries()
-USER_BACKENDS = ("x86-64", "x86-32", "xen-pv", "arm64", "riscv", "powerpc-radix", "powerpc-hash", "s390", "loongarch64")
+USER_BACKENDS = (
+    "x86-64",
+    "x86-32",
+    "xen-pv",
+    "arm64",
+    "arm",
+    "riscv",
+    "powerpc-radix",
+    "powerpc-hash",
+    "sparc64",
+    "s390",
+    "loongarch64",
+)
 """Where user mappings are modelled."""
 SET_MEMORY_BACKENDS = ("x86-64", "x86-32", "riscv", "s390")
 """Where changes of kernel protections are modelled."""

@@ -67,7 +67,7 @@ def test_walk_through(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "rust" / "lazymmu-bits", crate.parent / "lazymmu-bits")
     shutil.copy(ROOT / "Cargo.lock", copy)
     workspace = (ROOT / "Cargo.toml").read_text()
-    (copy / "Cargo.toml").write_text(workspace.replace(', "rust/lazymmu-python"', ""))
+    (copy / "Cargo.toml").write_text(workspace.replace(', "rust/lazymmu-python", "rust/lazymmu-witness"', ""))
     for text in blocks("rust"):
         path, _, body = text.removeprefix("//! ").partition("\n")
         assert not (copy / path).exists(), "the page adds files, it changes none"

@@ -130,3 +130,14 @@ def test_riscv_interrupts_every_cpu_that_ever_ran_the_address_space() -> None:
     assert flushes(machine.run(flush)) == both
     machine.run([{"task": 1, "op": {"switch": {"to": 2}}}])
     assert flushes(machine.run(flush)) == both
+
+
+@pytest.mark.parametrize(("bbml3", "groups"), [(False, 1), (True, 0)])
+def test_arm64_flushes_a_group_that_is_folded_unless_the_cpu_takes_both_sizes(bbml3: bool, groups: int) -> None:
+    machine = lazymmu.Machine("arm64", "arm64-4k-48", "v7.0", {"arm64_bbml3": bbml3}, mms=1)
+    folio = {"do_anonymous_page": {"mm": 1, "va": VA, "pa": 0x8000_0000, "pages": 16}}
+    machine.run([folio])
+    # One page of the group goes its own way, and the group is broken.
+    done = machine.run([{"change_protection": {"mm": 1, "va": VA, "size": 0x1000, "prot": "PAGE_READONLY"}}])
+    whole = [flush for flush in flushes(done) if flush[0] != "ipi" and flush[1] == 16]
+    assert len(whole) == groups

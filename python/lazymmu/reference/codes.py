@@ -123,6 +123,9 @@ class Tlbi:
     RDP: Final = 42
     RDP_LOCAL: Final = 43
     CRDTE: Final = 44
+    TLBIASID: Final = 45
+    TLBIMVA_LOCAL: Final = 46
+    TSB: Final = 50
     INVTLB_ASID: Final = 55
     NEW_ASID: Final = 56
     INVTLB_CURRENT: Final = 57

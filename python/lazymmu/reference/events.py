@@ -26,6 +26,7 @@ FREE: Final = 15
 DEFER: Final = 16
 NEW_VALID_MAP: Final = 17
 DEFER_TLBI: Final = 18
+TSB_INSERT: Final = 19
 WMB: Final = 20
 BAR: Final = 21
 DSB: Final = 22
@@ -113,6 +114,7 @@ _ALL_TLBI: Final = (
     Tlbi.VMALLE1IS,
     Tlbi.MMUEXT_ALL,
     Tlbi.ASIDE1IS,
+    Tlbi.TLBIASID,
     Tlbi.SFENCE_ALL,
     Tlbi.TLBIALL,
     Tlbi.INVTLB_ALL,

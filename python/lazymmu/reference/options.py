@@ -34,6 +34,7 @@ class Options:
     arm64_table_af: bool = False
     arm64_tlbi_all_at_limit: bool = False
     arm64_range_tlbi: bool = False
+    arm64_bbml3: bool = False
     arm64_root_fixmap: bool = True
     x86_64_sync: bool = True
     x86_shared_kernel_pmd: bool = False

@@ -123,13 +123,13 @@ fn unmapping_invalidates_before_it_frees() {
 }
 
 #[test]
-fn without_rcu_tables_are_freed_at_once() {
+fn without_rcu_tables_are_freed_behind_the_flush() {
     let unmap = run(json!({ "unmap_region": { "mm": 1, "vmas": [{ "start": USER, "end": USER + PMD }] } }));
     let output = last_of(X86, "v7.0", &[("rcu_table_free", "false")], json!([fault(0, 1), unmap]));
     assert!(places(&output, Kind::CALL_RCU).is_empty());
     let log = events(&output);
     let levels: Vec<_> = places(&output, Kind::FREE).iter().map(|n| log[*n].level).collect();
-    assert_eq!(levels, [1, 2, 3, 0], "from the leaves upward, and before the pages");
+    assert_eq!(levels, [0, 1, 2, 3], "in the order in which the gather got them");
 }
 
 #[test]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ISHST: Final = 1
 ISH: Final = 2
+NSHST: Final = 3
+NSH: Final = 4
 
 
 class Arm(Backend):
@@ -87,25 +89,24 @@ class Arm(Backend):
 
     # TLBs -----------------------------------------------------------------------------------------
 
-    def _tlbi(self, before: int, start: int, end: int) -> None:
-        """``v7wbi_flush_kern_tlb_range``: page by page, however many; one at least."""
+    def flush_tlb_kernel_range(self, start: int, end: int) -> None:
+        """``v7wbi_flush_kern_tlb_range``, broadcast by hardware: page by page, however many; one at least."""
         page = self.k.geometry.page_size
-        self.k.emit(ev.DSB, aux=before)
+        self.k.emit(ev.DSB, aux=ISH)
         self.k.emit(ev.TLBI, aux=Tlbi.TLBIMVA, old=max(end // page - start // page, 1), va=start, new=end)
         self.k.emit(ev.DSB, aux=ISH)
         self.k.emit(ev.ISB)
-
-    def flush_tlb_kernel_range(self, start: int, end: int) -> None:
-        """``flush_tlb_kernel_range``: broadcast by hardware."""
-        self._tlbi(ISH, start, end)
 
     def flush_cache_vmap(self, start: int, end: int) -> None:  # noqa: ARG002
         """``flush_cache_vmap``: with non-aliasing caches only the DSB that ``set_pte_at`` lacks."""
         self.k.emit(ev.DSB, aux=ISHST)
 
     def post_map(self, va: int) -> None:
-        """``arch_kmap_local_post_map``: ``local_flush_tlb_kernel_page``."""
-        self._tlbi(ISHST, va, va + self.k.geometry.page_size)
+        """``arch_kmap_local_post_map``: ``local_flush_tlb_kernel_page``, on this CPU."""
+        self.k.emit(ev.DSB, aux=NSHST)
+        self.k.emit(ev.TLBI, aux=Tlbi.TLBIMVA_LOCAL, old=1, va=va, new=va + self.k.geometry.page_size)
+        self.k.emit(ev.DSB, aux=NSH)
+        self.k.emit(ev.ISB)
 
     def post_unmap(self, va: int) -> None:
         """``arch_kmap_local_post_unmap``."""

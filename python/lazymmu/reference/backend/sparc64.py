@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 from lazymmu.reference import events as ev
 from lazymmu.reference import lazy
 from lazymmu.reference.backend.base import Backend
+from lazymmu.reference.backend.footmarks import Footmarks
 from lazymmu.reference.codes import INIT_MM, PTE, Drain, Store, Tlbi
 from lazymmu.reference.descriptor.sparc64 import EXEC, VALID, Sparc64Format
 from lazymmu.reference.geometry import Geometry
-from lazymmu.reference.machine import Mm
+from lazymmu.reference.machine import Mm, Task
 from lazymmu.reference.memory import Entry
 from lazymmu.reference.options import Options
 
@@ -29,11 +30,13 @@ WHOLE: Final = 1 << 18
 class Batch:
     """A CPU's ``tlb_batch``."""
 
-    __slots__ = ("active", "mm", "vaddrs")
+    __slots__ = ("active", "mm", "shift", "vaddrs")
 
     def __init__(self) -> None:
         self.active = False
         self.mm = INIT_MM
+        self.shift = 0
+        """``hugepage_shift``: what its entries map."""
         self.vaddrs: list[int] = []
 
 
@@ -53,6 +56,7 @@ class Sparc64(Backend):
         self.has_lazy = True
         self.counted = kernel.options.lazy_api == "counted"
         self.batches: dict[int, Batch] = {}
+        self.footmarks = Footmarks(kernel)
 
     def here(self) -> Batch:
         """The executing CPU's."""
@@ -65,7 +69,7 @@ class Sparc64(Backend):
         old = entry.word
         self.k.store(entry, word, code)
         if entry.mm != INIT_MM and old & VALID:
-            self._add(entry.mm, entry.va, exec_=bool(old & EXEC))
+            self.add(entry.mm, entry.va, self.k.geometry.shift(PTE), exec_=bool(old & EXEC))
 
     def pte_clear(self, entry: Entry) -> None:  # noqa: D102
         self.set_pte(entry, 0, Store.CLEAR)
@@ -78,45 +82,59 @@ class Sparc64(Backend):
 
     # The batch ------------------------------------------------------------------------------------
 
-    def _invalidate(self, code: int, count: int, start: int, end: int, mm: int) -> None:
+    def _invalidate(self, count: int, start: int, end: int, mm: int) -> None:
+        """TSB and TLB here, the TLBs of those in ``mm_cpumask`` by ``smp_cross_call_masked``."""
+        others = self.footmarks.of(mm) - {self.k.cpu}
+        if others:
+            self.k.emit(ev.IPI, aux=len(others), mm=mm)
+        self.k.emit(ev.TLBI, aux=Tlbi.TSB_TLB, old=count, va=start, new=end, mm=mm)
+
+    def add(self, mm: int, va: int, shift: int, *, exec_: bool) -> None:
+        """``tlb_batch_add_one``: another address space's batch goes first, also outside lazy mode."""
+        va &= -self.k.geometry.page_size
+        if self.here().mm != mm:
+            self.pending(Drain.OTHER)
+        if not (lazy.is_active(self.k) if self.counted else self.here().active):
+            self._invalidate(1, va, va + (1 << shift), mm)
+            return
+        if self.here().shift != shift:
+            self.pending(Drain.OTHER)
+        batch = self.here()
+        if not batch.vaddrs:
+            batch.mm, batch.shift = mm, shift
+        batch.vaddrs.append(va)
+        self.k.emit(ev.DEFER_TLBI, aux=int(exec_), old=len(batch.vaddrs), va=va, new=va + (1 << shift), mm=mm)
+        if len(batch.vaddrs) >= TLB_BATCH_NR:
+            self.pending(Drain.FULL)
+
+    def pending(self, reason: int) -> None:
+        """``flush_tlb_pending``: without a context, which comes with the first CPU, the TSB alone."""
+        batch = self.here()
+        vaddrs, mm, batch.vaddrs = batch.vaddrs, batch.mm, []
+        if not vaddrs:
+            return
+        start, end = min(vaddrs), max(vaddrs) + (1 << batch.shift)
+        self.k.emit(ev.FLUSH, old=len(vaddrs), new=1, aux=reason, mm=mm)
+        if self.footmarks.of(mm):
+            self._invalidate(len(vaddrs), start, end, mm)
+        else:
+            self.k.emit(ev.TLBI, aux=Tlbi.TSB, old=len(vaddrs), va=start, new=end, mm=mm)
+
+    def flush_tlb_kernel_range(self, start: int, end: int) -> None:
+        """``flush_tlb_kernel_range``: every CPU."""
         others = len(self.k.cpus) - 1
         if others:
             self.k.emit(ev.IPI, aux=others)
-        self.k.emit(ev.TLBI, aux=code, old=count, va=start, new=end, mm=mm)
+        code, count = Tlbi.DEMAP_ALL, 1
+        if end - start < WHOLE:
+            code, count = Tlbi.DEMAP_RANGE, max(-(-(end - start) // self.k.geometry.page_size), 1)
+        self.k.emit(ev.TLBI, aux=code, old=count, va=start, new=end)
 
-    def _add(self, mm: int, va: int, *, exec_: bool) -> None:
-        """``tlb_batch_add_one``: another address space's batch goes first, also outside lazy mode."""
-        page = self.k.geometry.page_size
-        va &= -page
-        if self.here().mm != mm:
-            self._pending(Drain.OTHER)
-        if not (lazy.is_active(self.k) if self.counted else self.here().active):
-            self._invalidate(Tlbi.TSB_TLB, 1, va, va + page, mm)
-            return
-        batch = self.here()
-        if not batch.vaddrs:
-            batch.mm = mm
-        batch.vaddrs.append(va)
-        self.k.emit(ev.DEFER_TLBI, aux=int(exec_), old=len(batch.vaddrs), va=va, new=va + page, mm=mm)
-        if len(batch.vaddrs) >= TLB_BATCH_NR:
-            self._pending(Drain.FULL)
+    # Address spaces -------------------------------------------------------------------------------
 
-    def _pending(self, reason: int) -> None:
-        """``flush_tlb_pending``."""
-        batch = self.here()
-        vaddrs, mm, batch.vaddrs = batch.vaddrs, batch.mm, []
-        if vaddrs:
-            self.k.emit(ev.FLUSH, old=len(vaddrs), new=1, aux=reason, mm=mm)
-            end = max(vaddrs) + self.k.geometry.page_size
-            self._invalidate(Tlbi.TSB_TLB, len(vaddrs), min(vaddrs), end, mm)
-
-    def flush_tlb_kernel_range(self, start: int, end: int) -> None:
-        """``flush_tlb_kernel_range``."""
-        if end - start >= WHOLE:
-            self._invalidate(Tlbi.DEMAP_ALL, 1, start, end, INIT_MM)
-        else:
-            pages = max(-(-(end - start) // self.k.geometry.page_size), 1)
-            self._invalidate(Tlbi.DEMAP_RANGE, pages, start, end, INIT_MM)
+    def switch_out(self, prev: Task) -> None:  # noqa: ARG002
+        """A CPU stays in ``mm_cpumask``."""
+        self.footmarks.leave()
 
     # Lazy mode ------------------------------------------------------------------------------------
 
@@ -132,7 +150,7 @@ class Sparc64(Backend):
 
     def leave(self) -> int:
         """``arch_leave_lazy_mmu_mode``."""
-        self._pending(Drain.LEAVE)
+        self.pending(Drain.LEAVE)
         self.here().active = False
         task = self.k.task()
         task.locks = max(task.locks - 1, 0)
@@ -141,7 +159,7 @@ class Sparc64(Backend):
     def lazy_flush(self) -> int:
         """``arch_flush_lazy_mmu_mode``: up to v6.19 nothing."""
         if self.counted:
-            self._pending(Drain.HOOK)
+            self.pending(Drain.HOOK)
         return 0
 
     # Roots ----------------------------------------------------------------------------------------

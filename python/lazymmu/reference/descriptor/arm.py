@@ -64,7 +64,9 @@ class ArmFormat(Format):
             "PAGE_IOREMAP": device | 4 << 2,
             "PAGE_IOREMAP_WC": device | b["WC"],
             "PAGE_SHARED": user | b["USER"] | b["XN"],
+            "PAGE_SHARED_EXEC": user | b["USER"],
             "PAGE_READONLY": user | b["USER"] | b["RDONLY"] | b["XN"],
+            "PAGE_READONLY_EXEC": user | b["USER"] | b["RDONLY"],
             "PAGE_NONE": user | b["XN"] | b["RDONLY"] | b["NONE"],
         }
 
@@ -112,6 +114,10 @@ class ArmFormat(Format):
         """A section."""
         return level == PMD and (word & 3 == 1 if self.lpae else bool(word & 2))
 
+    def trans_huge(self, word: int) -> bool:
+        """LPAE: whatever is not a table."""
+        return self.lpae and word != 0 and word & 3 != 3
+
     def clear_huge(self, level: int, word: int) -> bool:  # noqa: ARG002
         """Without ``HAVE_ARCH_HUGE_VMAP`` there is nothing to clear."""
         return False
@@ -145,13 +151,13 @@ class ArmFormat(Format):
         return word | self.bits["RDONLY"]
 
     def kind(self, level: int, word: int) -> Kind:
-        """Of what was stored for the hardware."""
+        """Of what was stored for the hardware. LPAE: a leaf without its access flag faults, software sets the flag."""
         if self.lpae:
             if level == PTE:
-                return Kind.LEAF if word & 3 == 3 else Kind.INVALID
+                return Kind.LEAF if word & 3 == 3 and word & self.bits["YOUNG"] else Kind.INVALID
             if word & 3 == 3:
                 return Kind.TABLE
-            return Kind.LEAF if level == PMD and word & 1 else Kind.INVALID
+            return Kind.LEAF if level == PMD and word & 1 and word & self.bits["YOUNG"] else Kind.INVALID
         if level == PTE:
             return Kind.LEAF if word & 2 else Kind.INVALID
         return {1: Kind.TABLE, 2: Kind.LEAF}.get(word & 3, Kind.INVALID)

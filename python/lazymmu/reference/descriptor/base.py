@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from enum import Enum
 
+from lazymmu.reference.codes import PMD
 from lazymmu.reference.descriptor.fields.layout import EntryKind
 from lazymmu.reference.geometry import Geometry
 
@@ -49,6 +50,10 @@ class Format(ABC):
     @abstractmethod
     def leaf(self, level: int, word: int) -> bool:
         """``pmd_leaf``, ``pud_leaf``; never true at p4d and pgd level."""
+
+    def trans_huge(self, word: int) -> bool:
+        """``pmd_trans_huge``: of a user mapping, also one that hardware does not use now."""
+        return self.leaf(PMD, word)
 
     @abstractmethod
     def clear_huge(self, level: int, word: int) -> bool:

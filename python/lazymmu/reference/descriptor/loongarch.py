@@ -51,6 +51,7 @@ class LoongarchFormat(Format):
         "PAGE_SHARED": _USER | WRITE,
         "PAGE_READONLY": _USER,
         "PAGE_READONLY_EXEC": _USER | VALID,
+        "PAGE_SHARED_EXEC": _USER | VALID | WRITE,
         "PAGE_NONE": PROTNONE | NO_READ | PLV | CC,
     }
 

@@ -60,6 +60,7 @@ class S390Format(Format):
         "PAGE_SHARED": _KERNEL,
         "PAGE_READONLY": _RO,
         "PAGE_READONLY_EXEC": _RO & ~NOEXEC,
+        "PAGE_SHARED_EXEC": (_RO | WRITE) & ~NOEXEC,
         "PAGE_RX": _RO & ~NOEXEC,
         "PAGE_RW": _RO | WRITE,
         "PAGE_RWX": (_RO | WRITE) & ~NOEXEC,

@@ -39,7 +39,9 @@ class Sparc64Format(Format):
         "PAGE_KERNEL_NOCACHE": _DEVICE,
         "PAGE_IOREMAP": _DEVICE,
         "PAGE_SHARED": _USER | WRITE | EXEC,
+        "PAGE_SHARED_EXEC": _USER | WRITE | EXEC,
         "PAGE_READONLY": _USER,
+        "PAGE_READONLY_EXEC": _USER | EXEC,
         "PAGE_NONE": PRESENT | ACCESSED | CACHE,
     }
 
@@ -71,8 +73,9 @@ class Sparc64Format(Format):
     def page(self, pa: int, prot: int) -> int:  # noqa: D102
         return pa | prot
 
-    def block(self, level: int, pa: int, prot: int) -> int:  # noqa: D102, ARG002
-        return pa | prot | HUGE
+    def block(self, level: int, pa: int, prot: int) -> int:  # noqa: ARG002
+        """``pmd_mkhuge``: the TLB gets entries of 4 MiB."""
+        return pa | prot | HUGE | 3
 
     def pgprot_nx(self, prot: int) -> int:
         """The architecture defines none."""

@@ -87,7 +87,7 @@ def walk_young(process: Process, mm: int, start: int, end: int) -> int:
         with process.pte_lock(table), process.lazy_section(Site.WALK_PTE):
             for pte, _, _ in process.k.entries(table, pmd.va, following):
                 word = process.arch.ptep_get(pte)
-                if process.present(word) and not process.leaf.special(word) and process.leaf.young(word):
+                if process.present(word) and process.leaf.young(word) and not process.special(word):
                     young += process.arch.test_and_clear_young(pte)
     return young
 

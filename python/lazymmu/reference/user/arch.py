@@ -111,7 +111,15 @@ class UserArch:
         return changed
 
     def update_mmu_cache(self, mm: int, va: int, pages: int) -> None:
-        """``update_mmu_cache_range``, ``update_mmu_tlb_range``: a fault filled entries, or found them filled."""
+        """``update_mmu_cache_range``: a fault filled entries."""
+
+    def update_mmu_tlb(self, mm: int, va: int, pages: int) -> None:
+        """``update_mmu_tlb_range``: it found them filled."""
+        self.update_mmu_cache(mm, va, pages)
+
+    def update_mmu_cache_pmd(self, mm: int, va: int) -> None:
+        """``update_mmu_cache_pmd``."""
+        self.update_mmu_cache(mm, va, 1)
 
     def fix_spurious_fault(self, entry: Entry) -> None:
         """``flush_tlb_fix_spurious_fault``."""
@@ -122,23 +130,23 @@ class UserArch:
         self.k.store(entry, self.large.mkinvalid(old), Store.INVALIDATE)
         return old
 
-    def pmdp_set_wrprotect(self, entry: Entry, word: int) -> None:
-        """``pmdp_set_wrprotect`` of a leaf with this word."""
-        self.k.store(entry, self.k.format.wrprotect_huge(word), Store.PROTECT)
-
-    def pmd_get_and_clear(self, entry: Entry) -> int:
+    def pmdp_get_and_clear(self, entry: Entry) -> int:
         """``pmdp_huge_get_and_clear``."""
         old = entry.word
         self.k.store(entry, self.k.format.empty(PMD), Store.GET_AND_CLEAR)
         return old
 
-    def pmd_get_and_clear_full(self, entry: Entry, *, full: bool) -> int:  # noqa: ARG002
+    def pmdp_get_and_clear_full(self, entry: Entry, *, full: bool) -> int:  # noqa: ARG002
         """``pmdp_huge_get_and_clear_full``; ``full``: everything goes."""
-        return self.pmd_get_and_clear(entry)
+        return self.pmdp_get_and_clear(entry)
 
-    def pmd_clear_young(self, entry: Entry, word: int) -> None:
-        """``pmdp_test_and_clear_young`` of a leaf that is young."""
+    def pmdp_clear_young(self, entry: Entry, word: int) -> None:
+        """``pmdp_test_and_clear_young`` of a young leaf with this word."""
         self.k.store(entry, self.large.mkold(word), Store.YOUNG)
+
+    def pmdp_set_wrprotect(self, entry: Entry, word: int) -> None:
+        """``pmdp_set_wrprotect`` of a leaf with this word."""
+        self.k.store(entry, self.k.format.wrprotect_huge(word), Store.PROTECT)
 
     def pmd_zapped(self, entry: Entry, *, full: bool) -> None:
         """Behind the last."""
@@ -147,8 +155,8 @@ class UserArch:
         """Whether pages wait for the flush; not with ``CONFIG_MMU_GATHER_NO_GATHER``."""
         return True
 
-    def tables_are_pages(self) -> bool:
-        """Without ``CONFIG_MMU_GATHER_TABLE_FREE``: leaf tables wait as pages do, others are freed at once."""
+    def frees_upper_at_once(self) -> bool:
+        """``__pmd_free_tlb`` is ``pmd_free``: tables above leaf tables do not wait."""
         return False
 
     def gathers_one_size(self) -> bool:
@@ -158,6 +166,18 @@ class UserArch:
     def set_pmd(self, entry: Entry, word: int) -> None:
         """``set_pmd_at``: one store."""
         self.k.store(entry, word, Store.HUGE)
+
+    def pmd_present(self, word: int) -> bool:  # noqa: ARG002
+        """``pmd_present`` of a large leaf: not asked where such can be migrated."""
+        return True
+
+    def splits_pmd_locks(self) -> bool:
+        """``CONFIG_ARCH_ENABLE_SPLIT_PMD_PTLOCK``."""
+        return True
+
+    def clear_not_present(self, entry: Entry, *, full: bool) -> None:  # noqa: ARG002
+        """``pte_clear_not_present_full``."""
+        self.k.pte_clear(entry)
 
     def pmd_on_stack(self) -> None:
         """``pmd_populate`` of a variable."""
@@ -175,6 +195,26 @@ class UserArch:
     def merges_areas(self) -> bool:
         """``CONFIG_MMU_GATHER_MERGE_VMAS``."""
         return False
+
+    def frees_by_rcu(self) -> bool:
+        """``CONFIG_MMU_GATHER_RCU_TABLE_FREE``."""
+        return self.k.options.rcu_table_free
+
+    def invalidates_tables(self) -> bool:
+        """``tlb_needs_table_invalidate``."""
+        return True
+
+    def leaf_table_freed(self, va: int) -> tuple[int, int] | None:  # noqa: ARG002
+        """What ``__pte_free_tlb`` adds to the range of the gather: start and size."""
+        return None
+
+    def floor(self) -> int:
+        """``FIRST_USER_ADDRESS``."""
+        return 0
+
+    def ceiling(self) -> int:
+        """``USER_PGTABLES_CEILING``; 0 is the top."""
+        return 0
 
     def moves_tables(self) -> bool:
         """``arch_supports_page_table_move``."""

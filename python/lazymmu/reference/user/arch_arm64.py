@@ -53,7 +53,7 @@ class Arm64User(UserArch):
         return self.run(self.behind(entry, -(entry.index % pages)), pages)
 
     def _convert(self, entry: Entry, word: int) -> None:
-        """``contpte_convert``: break, invalidate, make."""
+        """``contpte_convert``: break, invalidate, make. With BBML3 TLBs may have both sizes at once."""
         pages, page = self._pages(entry), self.k.geometry.page_size
         group = self.run(self.behind(entry, -(entry.index % pages)), pages)
         word = self.leaf.advance(word, -(self.leaf.frame(PTE, word) % (pages * page)))
@@ -61,7 +61,8 @@ class Arm64User(UserArch):
             old = member.word
             self.k.store(member, 0, Store.CONVERT)
             word = self.leaf.collect(word, old)
-        self._flush(entry.mm, group[0].va, group[0].va + pages * page, PTE, last_level=True)
+        if not self.k.options.arm64_bbml3:
+            self._flush(entry.mm, group[0].va, group[0].va + pages * page, PTE, last_level=True)
         for n, member in enumerate(group):
             self.k.store(member, self.leaf.advance(word, n * page), Store.CONVERT)
 

@@ -36,9 +36,15 @@ class LoongarchUser(UserArch):
     def moves_tables(self) -> bool:  # noqa: D102
         return False
 
-    def tables_are_pages(self) -> bool:
-        """``__pte_free_tlb`` is ``tlb_remove_page``; ``__pmd_free_tlb`` frees."""
+    def frees_by_rcu(self) -> bool:  # noqa: D102
+        return False
+
+    def frees_upper_at_once(self) -> bool:  # noqa: D102
         return True
+
+    def splits_pmd_locks(self) -> bool:
+        """``mm->page_table_lock`` for all."""
+        return False
 
     # Entries --------------------------------------------------------------------------------------
 
@@ -79,7 +85,7 @@ class LoongarchUser(UserArch):
     def pmdp_set_wrprotect(self, entry: Entry, word: int) -> None:  # noqa: D102
         self._set_pmd(entry, self.k.format.wrprotect_huge(word), Store.PROTECT)
 
-    def pmd_clear_young(self, entry: Entry, word: int) -> None:  # noqa: D102
+    def pmdp_clear_young(self, entry: Entry, word: int) -> None:  # noqa: D102
         self._set_pmd(entry, self.large.mkold(word), Store.YOUNG)
 
     def _set_pmd(self, entry: Entry, word: int, code: int) -> None:

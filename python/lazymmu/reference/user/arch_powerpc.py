@@ -69,6 +69,10 @@ class HashUser(PowerPcUser):
         """``arch_supports_page_table_move``: the hash table knows addresses."""
         return False
 
+    def invalidates_tables(self) -> bool:
+        """No hardware walks the tables."""
+        return False
+
     def tlb_flush(self, stale: Stale) -> None:  # noqa: ARG002
         """``hash__tlb_flush``."""
         self.backend.tlb_flush()

@@ -40,6 +40,9 @@ class S390User(UserArch):
     def moves_tables(self) -> bool:  # noqa: D102
         return False
 
+    def frees_by_rcu(self) -> bool:  # noqa: D102
+        return True
+
     def gathers_pages(self) -> bool:
         """``MMU_GATHER_NO_GATHER``: no TLB has what was cleared."""
         return False
@@ -132,12 +135,12 @@ class S390User(UserArch):
         self.k.store(entry, word, code)
         return old
 
-    def pmd_get_and_clear(self, entry: Entry) -> int:  # noqa: D102
+    def pmdp_get_and_clear(self, entry: Entry) -> int:  # noqa: D102
         return self._exchange(entry, TABLE_INVALID, Store.GET_AND_CLEAR, lazy=False)
 
-    def pmd_get_and_clear_full(self, entry: Entry, *, full: bool) -> int:  # noqa: D102
+    def pmdp_get_and_clear_full(self, entry: Entry, *, full: bool) -> int:  # noqa: D102
         if full:
-            return super().pmd_get_and_clear(entry)
+            return super().pmdp_get_and_clear(entry)
         return self._exchange(entry, TABLE_INVALID, Store.GET_AND_CLEAR, lazy=True)
 
     def pmdp_invalidate(self, entry: Entry, *, ad: bool) -> int:  # noqa: ARG002
@@ -149,7 +152,7 @@ class S390User(UserArch):
         if self.large.write(word):
             self._exchange(entry, self.k.format.wrprotect_huge(word), Store.PROTECT, lazy=True)
 
-    def pmd_clear_young(self, entry: Entry, word: int) -> None:  # noqa: D102
+    def pmdp_clear_young(self, entry: Entry, word: int) -> None:  # noqa: D102
         self._exchange(entry, self.large.mkold(word), Store.YOUNG, lazy=False)
 
     # TLBs -----------------------------------------------------------------------------------------

@@ -50,7 +50,9 @@ class Faults:
                 if new.write:
                     word = leaf.mkwrite(leaf.mkdirty(word))
                 process.arch.set_ptes(table.at(va), word, new.pages)
-            process.arch.update_mmu_cache(mm, va, new.pages)
+                process.arch.update_mmu_cache(mm, va, new.pages)
+            else:
+                process.arch.update_mmu_tlb(mm, va, new.pages)
         return 0
 
     def _mapped(self, new: NewPage, size: int) -> None:

@@ -21,6 +21,7 @@ def unmap_region(
     zap = Zap(process, huge, gather)
     for area in areas:
         zap.area(mm, area)
+    floor, ceiling = floor or process.arch.floor(), ceiling or process.arch.ceiling()
     if areas:
         free = Free(process, gather, mm)
         process.walk(Site.FREE_PGTABLES, mm, areas[0].start, areas[-1].end, lambda: free.tables(areas, floor, ceiling))

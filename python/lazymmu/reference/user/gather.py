@@ -36,10 +36,14 @@ class Stale:
         """The lowest of them: ``tlb_get_unmap_shift``."""
         return min(self.cleared, default=PTE)
 
-    def note(self, level: int, start: int, size: int) -> None:
+    def widen(self, start: int, size: int) -> None:
         """``__tlb_adjust_range``."""
         self.start = min(self.start, start)
         self.end = max(self.end, start + size)
+
+    def note(self, level: int, start: int, size: int) -> None:
+        """The same, and the level."""
+        self.widen(start, size)
         if level <= P4D:
             self.cleared.add(level)
 
@@ -52,7 +56,7 @@ class Batch:
     page: int | None = None
     used: int = 0
     items: list[tuple[int, int] | Table] = field(default_factory=list)
-    """Folios, each with a number of references, and tables that are like pages."""
+    """Folios, each with the number of references; tables, where those do not wait for RCU."""
 
 
 class Gather:
@@ -118,7 +122,7 @@ class Gather:
             self.stale = Stale(stale.mm, stale.full, page=stale.page)
 
     def flush(self) -> None:
-        """``tlb_flush_mmu``: TLBs, then tables, then pages."""
+        """``tlb_flush_mmu``: TLBs, then tables to RCU, then pages."""
         self.flush_only()
         self._free_tables()
         for batch in self.batches:
@@ -149,18 +153,23 @@ class Gather:
         """``pte_free_tlb``, ``pmd_free_tlb``, ``pud_free_tlb``; ``va``: where the entry was cleared."""
         self.note(table.level + 1, va, self.k.geometry.page_size)
         self.stale.freed_tables = True
+        more = self.process.arch.leaf_table_freed(va) if table.level == PTE else None
+        if more is not None:
+            self.stale.widen(*more)
         self.process.arch.unlinked(table)
-        if self.process.arch.tables_are_pages():
-            if table.level > PTE:
-                self.process.free_table(table)
-            elif self._add(table, 1):
+        if table.level > PTE and self.process.arch.frees_upper_at_once():
+            self.process.free_table(table)
+            return
+        if not self.process.arch.frees_by_rcu():
+            # tlb_remove_page
+            if self._add(table, 1):
                 self.flush()
             return
-        if self.k.options.rcu_table_free and self.table_page is None:
+        if self.table_page is None:
             self.table_page = self.process.alloc_page()
             if self.table_page is None:
                 # tlb_remove_table_one
-                self.flush_only()
+                self._invalidate_tables()
                 others = len(self.k.cpus) - 1
                 if others:
                     self.k.emit(ev.IPI, aux=others)
@@ -170,16 +179,16 @@ class Gather:
         if len(self.tables) == self._capacity(3):
             self._free_tables()
 
+    def _invalidate_tables(self) -> None:
+        if self.process.arch.invalidates_tables():
+            self.flush_only()
+
     def _free_tables(self) -> None:
         """``tlb_table_flush``."""
         if not self.tables:
             return
-        self.flush_only()
+        self._invalidate_tables()
         tables, self.tables = self.tables, []
-        if not self.k.options.rcu_table_free:
-            for table in tables:
-                self.process.free_table(table)
-            return
         self.k.emit(ev.CALL_RCU, old=len(tables))
         self.process.folios.rcu += tables
         if self.table_page is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lazymmu.reference import events as ev
-from lazymmu.reference.codes import ENOMEM, PMD, Bug, Store
+from lazymmu.reference.access import by_kernel
+from lazymmu.reference.codes import ENOMEM, PMD, Access, Bug, Store
+from lazymmu.reference.kmap import kmap_local, kunmap_local
 from lazymmu.reference.memory import Entry, Table
 from lazymmu.reference.user.gather import Gather
 from lazymmu.reference.user.process import Process
@@ -28,7 +30,7 @@ class Huge:
         return self.k.new_table(1, va & ~(self.size - 1), mm, highpte(self.k))
 
     def _withdraw(self, pmd: Entry) -> Table | None:
-        table = self.process.folios.withdraw(pmd.table)
+        table = self.process.folios.withdraw(self.process.pmd_lock(pmd))
         if table is not None:
             table.base = pmd.first
         return table
@@ -42,14 +44,14 @@ class Huge:
         if table is None or reserve is None:
             return -ENOMEM
         pmd = table.at(va)
-        with process.lock(table.pa):
+        with process.lock(process.pmd_lock(pmd)):
             taken = not self.k.none(pmd)
             if not taken:
                 word = leaf.mkdirty(self.k.format.block(PMD, pa, prot))
                 process.folios.allocate(pa, self.size, anon=True).refs = 1
-                process.folios.deposit(table.pa, reserve)
+                process.folios.deposit(process.pmd_lock(pmd), reserve)
                 process.arch.set_pmd(pmd, leaf.mkwrite(word) if write else word)
-                process.arch.update_mmu_cache(mm, address, 1)
+                process.arch.update_mmu_cache_pmd(mm, address)
         if taken:
             process.free_table(reserve)
         return 0
@@ -60,13 +62,13 @@ class Huge:
         reserve = self._reserve(to.mm, to.va)
         if reserve is None:
             return -ENOMEM
-        with process.lock(to.table, pmd.table):
+        with process.lock(process.pmd_lock(to), process.pmd_lock(pmd)):
             word = self.k.read(pmd)
             folio = process.folio(PMD, word)
             if folio is not None:
                 folio.refs += 1
                 folio.exclusive = False
-            process.folios.deposit(to.table, reserve)
+            process.folios.deposit(process.pmd_lock(to), reserve)
             process.arch.pmdp_set_wrprotect(pmd, word)
             process.arch.set_pmd(to, process.large.mkold(self.k.format.wrprotect_huge(word)))
         return 0
@@ -74,10 +76,13 @@ class Huge:
     def zap(self, gather: Gather, pmd: Entry) -> None:
         """``zap_huge_pmd``: the reserve goes at once, the pages behind the flush."""
         gather.leaves(PMD)
-        with self.process.lock(pmd.table):
-            old = self.process.arch.pmd_get_and_clear_full(pmd, full=gather.stale.full)
+        with self.process.lock(self.process.pmd_lock(pmd)):
+            old = self.process.arch.pmdp_get_and_clear_full(pmd, full=gather.stale.full)
             self.process.arch.pmd_zapped(pmd, full=gather.stale.full)
             gather.note(PMD, pmd.va, self.size)
+            if not self.process.arch.pmd_present(old):
+                # Taken for a migration entry, which do not exist here: no folio, and that is looked at.
+                self.k.bug(Bug.KERNEL_ACCESS, pmd.va)
             reserve = self._withdraw(pmd)
             if reserve is not None:
                 self.process.free_table(reserve)
@@ -89,7 +94,7 @@ class Huge:
         """``change_huge_pmd``: never empty in between."""
         process, leaf = self.process, self.process.large
         gather.leaves(PMD)
-        with process.lock(pmd.table):
+        with process.lock(process.pmd_lock(pmd)):
             old = process.arch.pmdp_invalidate(pmd, ad=True)
             new = leaf.modify(PMD, old, to.prot)
             if to.may_write(leaf, new, process.folio(PMD, old)):
@@ -104,21 +109,23 @@ class Huge:
         process = self.process
         if not self.k.none(to):
             return False
-        with process.lock(pmd.table, to.table):
-            word = process.arch.pmd_get_and_clear(pmd)
-            if pmd.home is not to.home:
-                reserve = process.folios.withdraw(pmd.table)
+        mine, other = process.pmd_lock(pmd), process.pmd_lock(to)
+        with process.lock(mine, other):
+            word = process.arch.pmdp_get_and_clear(pmd)
+            if mine != other:
+                reserve = process.folios.withdraw(mine)
                 if reserve is not None:
-                    process.folios.deposit(to.table, reserve)
+                    process.folios.deposit(other, reserve)
             process.arch.set_pmd(to, word)
-            process.arch.flush_range(pmd.mm, pmd.va, pmd.va + self.size, PMD)
+            if process.arch.pmd_present(word):
+                process.arch.flush_range(pmd.mm, pmd.va, pmd.va + self.size, PMD)
         return True
 
     def split(self, pmd: Entry, prot: int | None = None) -> None:
         """``__split_huge_pmd``: invalidate, fill the reserve, link it. ``prot``: ``vm_page_prot``."""
         process, k, leaf, large = self.process, self.k, self.process.leaf, self.process.large
         prot = large.huge_prot(pmd.word) if prot is None else prot
-        with process.lock(pmd.table):
+        with process.lock(process.pmd_lock(pmd)):
             va = pmd.va & ~(self.size - 1)
             old = process.arch.pmdp_invalidate(pmd, ad=False)
             reserve = self._withdraw(pmd)
@@ -133,7 +140,13 @@ class Huge:
             folio = process.folio(PMD, old)
             if folio is not None:
                 folio.refs += pages - 1
+            if reserve.highmem:
+                # pte_offset_map
+                mapped = kmap_local(k, reserve.pa)
+                by_kernel(k, mapped, Access.WRITE)
             process.arch.set_ptes(Entry(reserve, 0, va), word, pages)
+            if reserve.highmem:
+                kunmap_local(k, mapped, reserve.pa)
             k.emit(ev.WMB)
             k.set_entry(pmd, k.format.link(PMD, reserve.pa, kernel=False), Store.POPULATE)
 
@@ -147,9 +160,9 @@ class Huge:
         """``MADV_COLD`` and ``MADV_FREE`` of a whole large leaf that nobody else maps."""
         process, leaf = self.process, self.process.large
         gather.leaves(PMD)
-        with process.lock(pmd.table):
+        with process.lock(process.pmd_lock(pmd)):
             word = self.k.read(pmd)
-            folio = process.folio(PMD, word)
+            folio = process.folio(PMD, word) if process.arch.pmd_present(word) else None
             seen = leaf.young(word) or (free and leaf.dirty(word))
             if folio is None or folio.refs != 1 or not seen:
                 return
@@ -157,5 +170,5 @@ class Huge:
                 process.arch.pmdp_invalidate(pmd, ad=False)
                 process.arch.set_pmd(pmd, leaf.mkclean(leaf.mkold(word)))
             else:
-                process.arch.pmd_clear_young(pmd, word)
+                process.arch.pmdp_clear_young(pmd, word)
             gather.note(PMD, pmd.va, self.size)

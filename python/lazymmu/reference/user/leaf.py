@@ -85,6 +85,14 @@ class Leaf(ABC):
         """``pte_mknoncont``."""
         return word
 
+    def same(self, one: int, other: int) -> bool:
+        """``pte_same``."""
+        return one == other
+
+    def marks_special(self) -> bool:
+        """``CONFIG_ARCH_HAS_PTE_SPECIAL``: else the area says that there is no folio."""
+        return True
+
     def collect(self, word: int, other: int) -> int:
         """The word with what another entry of its run has seen."""
         if self.dirty(other):

@@ -81,7 +81,7 @@ class Move:
         process, k = self.process, self.k
         if not process.arch.moves_tables() or not k.none(to):
             return False
-        locks = (entry.table, to.table) if entry.level == PMD else (k.mms[self.mm].root.pa,)
+        locks = (process.pmd_lock(entry), process.pmd_lock(to)) if entry.level == PMD else (k.mms[self.mm].root.pa,)
         with process.lock(*locks):
             word = k.read(entry)
             table = k.linked(entry.level, word)

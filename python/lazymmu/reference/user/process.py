@@ -7,24 +7,29 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lazymmu.reference import events as ev
+from lazymmu.reference.backend.arm import Arm
 from lazymmu.reference.backend.arm64 import Arm64
 from lazymmu.reference.backend.loongarch import Loongarch
 from lazymmu.reference.backend.powerpc import Hash, Radix
 from lazymmu.reference.backend.riscv import Riscv
 from lazymmu.reference.backend.s390 import S390
+from lazymmu.reference.backend.sparc64 import Sparc64
 from lazymmu.reference.backend.xen_pv import XenPv
 from lazymmu.reference.codes import PMD, PTE
 from lazymmu.reference.memory import Entry, Table
 from lazymmu.reference.user.arch import UserArch, X86User
+from lazymmu.reference.user.arch_arm import ArmUser
 from lazymmu.reference.user.arch_arm64 import Arm64User
 from lazymmu.reference.user.arch_loongarch import LoongarchUser
 from lazymmu.reference.user.arch_powerpc import HashUser
 from lazymmu.reference.user.arch_radix import RadixUser
 from lazymmu.reference.user.arch_riscv import RiscvUser
 from lazymmu.reference.user.arch_s390 import S390User
+from lazymmu.reference.user.arch_sparc64 import Sparc64User
 from lazymmu.reference.user.arch_xen import XenUser
 from lazymmu.reference.user.folios import Folio, Folios
 from lazymmu.reference.user.leaf import Leaf
+from lazymmu.reference.user.leaf_arm import ArmLeaf
 from lazymmu.reference.user.leaves import large_leaf_of
 from lazymmu.reference.walk.apply import highpte, map_and_lock, unlock_and_unmap
 from lazymmu.reference.walk.core import Walk
@@ -58,6 +63,10 @@ class Process:
             self.arch = S390User(k, leaf, self.large, k.backend)
         elif isinstance(k.backend, Loongarch):
             self.arch = LoongarchUser(k, leaf, k.backend)
+        elif isinstance(k.backend, Arm) and isinstance(leaf, ArmLeaf):
+            self.arch = ArmUser(k, leaf, k.backend)
+        elif isinstance(k.backend, Sparc64):
+            self.arch = Sparc64User(k, leaf, k.backend)
         else:
             self.arch = X86User(k, leaf)
 
@@ -122,7 +131,7 @@ class Process:
         word = self.k.read(pmd)
         if self.k.format.none(PMD, word):
             return "none"
-        if self.k.format.leaf(PMD, word):
+        if self.k.format.trans_huge(word):
             return "huge"
         if self.k.format.bad(PMD, word):
             clear_bad(self.k, pmd, pmd.va)
@@ -138,6 +147,10 @@ class Process:
         yield
         unlock_and_unmap(self.k, table, mapped)
 
+    def pmd_lock(self, pmd: Entry) -> int:
+        """``pmd_lockptr``: the table's, or where tables have none the mm's, which is known by its root."""
+        return pmd.table if self.arch.splits_pmd_locks() else self.k.mms[pmd.mm].root.pa
+
     @contextmanager
     def lock(self, *tables: int) -> Iterator[None]:
         """``pmd_lock`` of one table or two, or the mm's own lock: each once."""
@@ -147,7 +160,8 @@ class Process:
             self.k.emit(ev.LOCK, addr=pa)
         yield
         for pa in reversed(taken):
-            self.k.task().locks -= 1
+            task = self.k.task()
+            task.locks = max(task.locks - 1, 0)
             self.k.emit(ev.UNLOCK, addr=pa)
 
     @contextmanager
@@ -175,7 +189,9 @@ class Process:
         self.k.emit(ev.FREE, addr=pa)
 
     def free_table(self, table: Table) -> None:
-        """A table that nothing links goes back."""
+        """A table that nothing links goes back, unless an interrupt in the middle of the operation has freed it."""
+        if table.pa not in self.k.memory.tables:
+            return
         self.k.memory.remove(table)
         self.k.emit(ev.FREE, level=table.level, va=table.base, addr=table.pa, mm=table.mm)
 
@@ -199,6 +215,12 @@ class Process:
         leaf = self.leaf if level == PTE else self.large
         return None if leaf.special(word) else self.folios.at(leaf.frame(level, word))
 
+    def special(self, word: int) -> bool:
+        """Whether a present leaf has no folio behind it: its bit says so, or without such a bit the area."""
+        if self.leaf.marks_special():
+            return self.leaf.special(word)
+        return self.folio(PTE, word) is None
+
     def batch(
         self, folio: Folio | None, first: Entry, word: int, limit: int, *, write: bool, dirty: bool
     ) -> tuple[int, list[int]]:
@@ -219,7 +241,7 @@ class Process:
         limit = min(limit, (folio.start + folio.size - self.leaf.frame(PTE, word)) // page)
         while len(words) < limit:
             following = self.arch.ptep_get(self.arch.behind(first, len(words)))
-            if plain(following) != plain(self.leaf.advance(word, len(words) * page)):
+            if not self.leaf.same(plain(following), plain(self.leaf.advance(word, len(words) * page))):
                 break
             words.append(following)
         return len(words), words

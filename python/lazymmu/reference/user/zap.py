@@ -71,7 +71,7 @@ class Zap:
                 addr = self._entries(table, start, end, may_wait=may_wait)
                 empty = self.reclaim and addr == end and end - start == k.geometry.size(PMD)
                 if empty:
-                    with process.lock(pmd.table):
+                    with process.lock(process.pmd_lock(pmd)):
                         k.set_entry(pmd, k.format.empty(PMD), Store.CLEAR)
             if self.must_flush:
                 gather.flush_only()
@@ -100,7 +100,7 @@ class Zap:
                     break
             else:
                 if not k.format.none(PTE, word):
-                    k.pte_clear(pte)
+                    process.arch.clear_not_present(pte, full=self.gather.stale.full)
                 addr += page
         return addr
 

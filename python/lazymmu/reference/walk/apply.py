@@ -120,6 +120,6 @@ def map_and_lock(k: Kernel, table: Table) -> int:
 
 def unlock_and_unmap(k: Kernel, table: Table, mapped: int) -> None:
     """``pte_unmap_unlock``."""
-    k.task().locks -= 1
+    k.task().locks = max(k.task().locks - 1, 0)
     k.emit(ev.UNLOCK, addr=table.pa)
     kmap.kunmap_local(k, mapped, table.pa)

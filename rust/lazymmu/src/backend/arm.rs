@@ -3,12 +3,15 @@
 //!
 //! `arch/arm/{include/asm/{pgtable*,pgalloc,tlbflush,cacheflush,mmu_context},mm/{fault,ioremap,pgd},kernel/traps}.*` of 6.12.
 //!
+//! User mappings: `arm_user.rs`.
+//!
 //! Not modelled: CPUs before v7 and kernels for one CPU (cleaning of entries, VIVT caches), domains, the two halves of a
-//! classic pmd pair read one by one, TTBR1, sections, cache maintenance of executable pages, pkmap.
+//! classic pmd pair read one by one, TTBR1, sections, cache maintenance of executable pages, pkmap, how ASIDs are handed
+//! out and run out, `pgd_free`.
 
 use std::hash::{Hash, Hasher};
 
-use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root};
+use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, arm_user, new_root};
 use crate::check::Laws;
 use crate::descriptor::arm::Arm;
 use crate::descriptor::{Format, Prot};
@@ -21,11 +24,14 @@ use crate::memory::Zone;
 use crate::modmask::ModMask;
 use crate::scheme::Options;
 use crate::stop::{Run, Step};
+use crate::walk::{Stale, helpers};
 
 pub static REGISTRATION: Registration = Registration::of::<ArmBackend>();
 
-const DSB_ISHST: u32 = 1;
-const DSB_ISH: u32 = 2;
+pub(super) const DSB_ISHST: u32 = 1;
+pub(super) const DSB_ISH: u32 = 2;
+const DSB_NSHST: u32 = 3;
+const DSB_NSH: u32 = 4;
 
 /// The arm backend.
 #[derive(Clone, Debug)]
@@ -36,7 +42,7 @@ pub struct ArmBackend {
     mm_seq: Vec<u64>,
 }
 
-fn dsb<W: Watch>(k: &mut Kernel<ArmBackend, W>, domain: u32) -> Step {
+pub(super) fn dsb<W: Watch>(k: &mut Kernel<ArmBackend, W>, domain: u32) -> Step {
     k.emit(Event::of(Kind::DSB).aux(domain))
 }
 
@@ -64,11 +70,20 @@ fn set_upper<W: Watch>(k: &mut Kernel<ArmBackend, W>, entry: Entry<'_>, word: u6
     if word == 0 { Ok(()) } else { dsb(k, DSB_ISHST) }
 }
 
+/// `local_flush_tlb_kernel_page`.
+fn flush_local_page<W: Watch>(k: &mut Kernel<ArmBackend, W>, va: u64) -> Step {
+    let end = va + k.geometry().page_size();
+    dsb(k, DSB_NSHST)?;
+    k.emit(Event { old: 1, ..Event::of(Kind::TLBI).range(va, end).aux(Tlbi::TlbimvaLocal as u32) })?;
+    dsb(k, DSB_NSH)?;
+    k.emit(Event::of(Kind::ISB))
+}
+
 /// DSB; TLBI of each page; DSB; ISB. There is no limit above which everything is flushed.
-fn tlbi<W: Watch>(k: &mut Kernel<ArmBackend, W>, before: u32, start: u64, end: u64) -> Step {
+fn tlbi<W: Watch>(k: &mut Kernel<ArmBackend, W>, start: u64, end: u64) -> Step {
     let page = k.geometry().page_size();
     let pages = ((end & !(page - 1)).saturating_sub(start & !(page - 1)) / page).max(1);
-    dsb(k, before)?;
+    dsb(k, DSB_ISH)?;
     k.emit(Event { old: pages, ..Event::of(Kind::TLBI).range(start, end).aux(Tlbi::Tlbimva as u32) })?;
     dsb(k, DSB_ISH)?;
     k.emit(Event::of(Kind::ISB))
@@ -141,6 +156,7 @@ impl Backend for ArmBackend {
             ("dsb", 20.0),
             ("isb", 10.0),
             ("tlbi", 60.0),
+            ("tlbi_all", 60.0),
             ("syncs", 10.0),
             ("copied", 2.0),
             ("allocs", 400.0),
@@ -255,20 +271,19 @@ impl Backend for ArmBackend {
     }
 
     fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step {
-        tlbi(k, DSB_ISH, start, end)
+        tlbi(k, start, end)
     }
 
     fn flush_cache_vmap<W: Watch>(k: &mut Kernel<Self, W>, _start: u64, _end: u64) -> Step {
         dsb(k, DSB_ISHST)
     }
 
-    /// `local_flush_tlb_kernel_page`.
     fn kmap_post_map<W: Watch>(k: &mut Kernel<Self, W>, va: u64) -> Step {
-        tlbi(k, DSB_ISHST, va, va + k.geometry().page_size())
+        flush_local_page(k, va)
     }
 
     fn kmap_post_unmap<W: Watch>(k: &mut Kernel<Self, W>, va: u64) -> Step {
-        tlbi(k, DSB_ISHST, va, va + k.geometry().page_size())
+        flush_local_page(k, va)
     }
 
     fn highpte<W: Watch>(k: &Kernel<Self, W>) -> bool {
@@ -300,6 +315,101 @@ impl Backend for ArmBackend {
 
     fn repair_kernel_fault<W: Watch>(k: &mut Kernel<Self, W>, va: u64) -> Step {
         translation_fault(k, va)
+    }
+
+    /// `HAVE_ARCH_TRANSPARENT_HUGEPAGE` of LPAE.
+    fn user_huge<W: Watch>(k: &Kernel<Self, W>) -> bool {
+        k.backend.format.lpae
+    }
+
+    fn wrprotect_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Step {
+        arm_user::wrprotect_ptes(k, first, count)
+    }
+
+    fn test_and_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
+        arm_user::test_and_clear_young(k, entry)
+    }
+
+    fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, _write: bool) -> Run<bool> {
+        arm_user::set_access_flags(k, entry, word)
+    }
+
+    fn flush_tlb_fix_spurious_fault<W: Watch>(k: &mut Kernel<Self, W>, Entry { mm, va, .. }: Entry<'_>) -> Step {
+        arm_user::flush_tlb_page(k, mm, va)
+    }
+
+    fn clear_flush_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
+        arm_user::clear_flush_young(k, entry)
+    }
+
+    fn set_pmd_at<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        arm_user::set_pmd_at(k, entry, word, Store::Huge)
+    }
+
+    fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _ad: bool) -> Run<u64> {
+        arm_user::pmdp_invalidate(k, entry)
+    }
+
+    fn pmdp_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        arm_user::set_pmd_at(k, entry, helpers(&k.format()).mkold(word), Store::Young)
+    }
+
+    fn pmdp_set_wrprotect<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        arm_user::set_pmd_at(k, entry, k.format().wrprotect(word), Store::Protect)
+    }
+
+    /// `flush_pmd_entry` of a variable.
+    fn pmd_on_stack<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
+        dsb(k, DSB_ISHST)
+    }
+
+    fn splits_pmd_locks() -> bool {
+        false
+    }
+
+    fn thp_migration() -> bool {
+        false
+    }
+
+    /// LPAE alone selects it.
+    fn frees_tables_by_rcu<W: Watch>(k: &Kernel<Self, W>) -> bool {
+        k.backend.format.lpae && k.options.rcu_table_free
+    }
+
+    fn freed_leaf_table<W: Watch>(k: &Kernel<Self, W>, va: u64) -> Option<(u64, u64)> {
+        arm_user::freed_leaf_table(k, va)
+    }
+
+    fn first_user_address<W: Watch>(_k: &Kernel<Self, W>) -> u64 {
+        arm_user::FIRST_USER_ADDRESS
+    }
+
+    /// With LPAE the pmd table of the highest gigabyte of user space has the modules, too.
+    fn user_pgtables_ceiling<W: Watch>(k: &Kernel<Self, W>) -> u64 {
+        if k.backend.format.lpae { k.geometry().layout.task_size } else { 0 }
+    }
+
+    /// Neither `HAVE_MOVE_PMD` nor `HAVE_MOVE_PUD`.
+    fn moves_tables<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        false
+    }
+
+    fn flush_tlb_range<W: Watch>(
+        k: &mut Kernel<Self, W>,
+        mm: MmId,
+        start: u64,
+        end: u64,
+        level: Option<Level>,
+    ) -> Step {
+        arm_user::flush_tlb_range(k, mm, (start, end), level)
+    }
+
+    fn flush_tlb_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
+        arm_user::flush_tlb_mm(k, mm)
+    }
+
+    fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, stale: &Stale) -> Step {
+        arm_user::tlb_flush(k, stale)
     }
 
     fn laws<W: Watch>(k: &Kernel<Self, W>) -> Laws {

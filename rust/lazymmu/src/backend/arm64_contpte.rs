@@ -32,7 +32,7 @@ fn align_down<'t, W: Watch>(k: &K<W>, entry: Entry<'t>, pages: u64) -> Entry<'t>
     Entry::new(entry.table, entry.index - offset as usize, va, entry.mm)
 }
 
-/// `contpte_convert`: break, invalidate, make.
+/// `contpte_convert`: break, invalidate, make. With BBML3 TLBs may have both sizes at once, and nothing is invalidated.
 fn convert<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64, pages: u64) -> Step {
     let format = k.format();
     let page = k.geometry().page_size();
@@ -45,7 +45,9 @@ fn convert<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64, pages: u64) -> S
         k.store(at, 0, Store::Convert)?;
         word = user::collect(helpers(&format), word, old);
     }
-    arm64_user::flush_range(k, entry.mm, (first.va, first.va + pages * page), Some(Level::Pte), true)?;
+    if !k.options.arm64_bbml3 {
+        arm64_user::flush_range(k, entry.mm, (first.va, first.va + pages * page), Some(Level::Pte), true)?;
+    }
     for n in 0..pages {
         let at = k.entry_behind(first, n);
         k.store(at, helpers(&format).advance(word, n * page), Store::Convert)?;

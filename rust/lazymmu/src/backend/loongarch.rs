@@ -213,8 +213,16 @@ impl Backend for LoongarchBackend {
         loongarch_user::set_pmd_at(k, entry, huge_helpers(&format).mkold(word), Store::Young)
     }
 
-    fn tables_are_pages() -> bool {
+    fn frees_tables_by_rcu<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        false
+    }
+
+    fn frees_upper_tables_at_once() -> bool {
         true
+    }
+
+    fn splits_pmd_locks() -> bool {
+        false
     }
 
     fn merges_vmas() -> bool {

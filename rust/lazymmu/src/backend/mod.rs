@@ -303,10 +303,17 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, write: bool) -> Run<bool> {
         user::set_access_flags(k, entry, word, write)
     }
-    /// `update_mmu_cache_range`: entries have just been filled by a fault, or found filled by somebody else
-    /// (`update_mmu_tlb_range`).
+    /// `update_mmu_cache_range`: entries have just been filled by a fault.
     fn update_mmu_cache<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64, _pages: u64) -> Step {
         Ok(())
+    }
+    /// `update_mmu_tlb_range`: a fault found them filled by somebody else.
+    fn update_mmu_tlb<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, va: u64, pages: u64) -> Step {
+        Self::update_mmu_cache(k, mm, va, pages)
+    }
+    /// `update_mmu_cache_pmd` for an address of a large leaf.
+    fn update_mmu_cache_pmd<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, va: u64) -> Step {
+        Self::update_mmu_cache(k, mm, va, 1)
     }
     /// `flush_tlb_fix_spurious_fault`: a write fault found nothing to change.
     fn flush_tlb_fix_spurious_fault<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>) -> Step {
@@ -329,12 +336,12 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
         k.store(entry, k.format().wrprotect_huge(word), Store::Protect)
     }
     /// `pmdp_huge_get_and_clear`: the word before.
-    fn pmdp_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
+    fn pmdp_huge_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
         user::pmdp_get_and_clear(k, entry)
     }
     /// `pmdp_huge_get_and_clear_full`, which unmaps a large leaf. `full`: the whole address space goes.
-    fn pmdp_get_and_clear_full<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _full: bool) -> Run<u64> {
-        Self::pmdp_get_and_clear(k, entry)
+    fn pmdp_huge_get_and_clear_full<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _full: bool) -> Run<u64> {
+        Self::pmdp_huge_get_and_clear(k, entry)
     }
     /// `pmdp_test_and_clear_young` of a leaf that is young.
     fn pmdp_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
@@ -348,13 +355,45 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     fn gathers_pages() -> bool {
         true
     }
-    /// No `CONFIG_MMU_GATHER_TABLE_FREE`: a leaf table waits as a page, other tables are freed at once.
-    fn tables_are_pages() -> bool {
+    /// Tables above leaf tables do not wait at all (`__pmd_free_tlb` is `pmd_free`).
+    fn frees_upper_tables_at_once() -> bool {
         false
     }
     /// `CONFIG_MMU_GATHER_PAGE_SIZE`: a gather has leaves of one size, and is flushed before those of another.
     fn gathers_one_size() -> bool {
         false
+    }
+    /// `CONFIG_ARCH_ENABLE_SPLIT_PMD_PTLOCK`: each pmd table has its own lock, and keeps the reserves of its leaves.
+    fn splits_pmd_locks() -> bool {
+        true
+    }
+    /// `CONFIG_ARCH_ENABLE_THP_MIGRATION`.
+    fn thp_migration() -> bool {
+        true
+    }
+    /// `pte_clear_not_present_full`. `full`: the whole address space goes.
+    fn pte_clear_not_present<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _full: bool) -> Step {
+        k.pte_clear(entry)
+    }
+    /// `CONFIG_MMU_GATHER_RCU_TABLE_FREE`: table pages wait for RCU. Else they wait in the gather, with other pages.
+    fn frees_tables_by_rcu<W: Watch>(k: &Kernel<Self, W>) -> bool {
+        k.options.rcu_table_free
+    }
+    /// `tlb_needs_table_invalidate`: what caches of walkers hold of a table goes before the table is freed.
+    fn needs_table_invalidate() -> bool {
+        true
+    }
+    /// What `__pte_free_tlb` adds to the range of a gather that frees the leaf table of this address: start and bytes.
+    fn freed_leaf_table<W: Watch>(_k: &Kernel<Self, W>, _va: u64) -> Option<(u64, u64)> {
+        None
+    }
+    /// `FIRST_USER_ADDRESS`, below which tables are kept.
+    fn first_user_address<W: Watch>(_k: &Kernel<Self, W>) -> u64 {
+        0
+    }
+    /// `USER_PGTABLES_CEILING`, above which tables are kept; 0: the top.
+    fn user_pgtables_ceiling<W: Watch>(_k: &Kernel<Self, W>) -> u64 {
+        0
     }
     /// `pmd_populate` of an entry that is no table's: the kernel fills a leaf table before it is linked.
     fn pmd_on_stack<W: Watch>(_k: &mut Kernel<Self, W>) -> Step {

@@ -335,6 +335,11 @@ impl Backend for PowerPcHash {
         false
     }
 
+    /// `tlb_needs_table_invalidate`: no hardware walks the tables.
+    fn needs_table_invalidate() -> bool {
+        false
+    }
+
     /// `hash__tlb_flush`: all other invalidations are done when entries change.
     fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, _stale: &Stale) -> Step {
         flush_if_any(k, FlushReason::Issue)

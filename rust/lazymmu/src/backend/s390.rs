@@ -350,11 +350,11 @@ impl Backend for S390Backend {
         s390_user::pmdp_set_wrprotect(k, entry, word)
     }
 
-    fn pmdp_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
+    fn pmdp_huge_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
         s390_user::pmdp_get_and_clear(k, entry)
     }
 
-    fn pmdp_get_and_clear_full<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, full: bool) -> Run<u64> {
+    fn pmdp_huge_get_and_clear_full<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, full: bool) -> Run<u64> {
         s390_user::pmdp_get_and_clear_full(k, entry, full)
     }
 
@@ -365,6 +365,14 @@ impl Backend for S390Backend {
     fn table_unlinked<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, _level: Level, _pa: u64) -> Step {
         s390_user::table_unlinked(k, mm);
         Ok(())
+    }
+
+    fn frees_tables_by_rcu<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
+    fn thp_migration() -> bool {
+        false
     }
 
     /// Entries leave the TLBs before they change, so pages need not wait.

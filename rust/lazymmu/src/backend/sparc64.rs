@@ -4,23 +4,27 @@
 //! `arch/sparc/{mm/{tlb,tsb,init_64}.c,mm/ultra.S,include/asm/{pgtable_64,tlbflush_64}.h}` of 6.12. In 7.x the
 //! task's counters are the mode, and a flush in the middle of a section works.
 //!
-//! Not modelled: the TSB as such, and TLB contents; sun4u entries; the D-cache flush of aliasing CPUs; user addresses at and
-//! above 4 GiB (users' and the kernel's spaces overlap on sparc64, the model tells them apart by address); which CPUs have
-//! run an address space (all are asked here); the firmware's mappings, which a kernel range leaves out; `ioremap`, which
-//! needs no mapping there.
+//! User mappings: `sparc64_user.rs`.
+//!
+//! Not modelled: what the TSBs hold, how they grow, and that of large leaves (`update_mmu_cache_pmd`); TLB contents;
+//! sun4u entries; the D-cache flush of aliasing CPUs; ADI tags; user addresses at and above 4 GiB (users' and the kernel's
+//! spaces overlap on sparc64, the model tells them apart by address); contexts that run out; the firmware's mappings, which a
+//! kernel range leaves out; `ioremap`, which needs no mapping there.
 
 use std::hash::{Hash, Hasher};
 
-use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root};
-use crate::descriptor::Prot;
+use super::user::Footmarks;
+use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, sparc64_user};
 use crate::descriptor::sparc64::{EXEC, Sparc64, VALID};
+use crate::descriptor::{Format, Prot};
 use crate::event::codes::{FlushReason, Store, Tlbi};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::kernel::{Entry, Kernel, Watch};
-use crate::machine::{INIT_MM, MmId};
+use crate::machine::{INIT_MM, MmId, TaskId};
 use crate::scheme::{LazyApi, Options};
 use crate::stop::{Run, Step};
+use crate::walk::{Stale, helpers};
 
 pub static REGISTRATION: Registration = Registration::of::<Sparc>();
 
@@ -35,18 +39,22 @@ struct Batch {
     active: bool,
     nr: u64,
     mm: MmId,
+    /// `hugepage_shift`: what its entries map.
+    shift: u32,
     low: u64,
     end: u64,
 }
 
 impl Batch {
-    const EMPTY: Batch = Batch { active: false, nr: 0, mm: INIT_MM, low: 0, end: 0 };
+    const EMPTY: Batch = Batch { active: false, nr: 0, mm: INIT_MM, shift: 0, low: 0, end: 0 };
 }
 
 /// The sparc64 backend.
 #[derive(Clone, Debug)]
 pub struct Sparc {
     batches: Vec<Batch>,
+    /// A CPU stays in `mm_cpumask` as long as the context lives.
+    footmarks: Footmarks,
 }
 
 fn batch<W: Watch>(k: &mut Kernel<Sparc, W>) -> &mut Batch {
@@ -58,43 +66,50 @@ fn counted<W: Watch>(k: &Kernel<Sparc, W>) -> bool {
     k.options.lazy_api == LazyApi::Counted
 }
 
-/// The other CPUs do the same.
-fn cross_call<W: Watch>(k: &mut Kernel<Sparc, W>) -> Step {
-    let others = k.machine.cpus.len() - 1;
-    if others > 0 { k.emit(Event::of(Kind::IPI).aux(others as u32)) } else { Ok(()) }
-}
-
 fn invalidate<W: Watch>(k: &mut Kernel<Sparc, W>, mm: MmId, start: u64, end: u64, count: u64, code: Tlbi) -> Step {
-    cross_call(k)?;
     k.emit(Event { old: count, mm: mm.0, ..Event::of(Kind::TLBI).range(start, end).aux(code as u32) })
 }
 
-/// `flush_tlb_pending`.
-fn flush_pending<W: Watch>(k: &mut Kernel<Sparc, W>, reason: FlushReason) -> Step {
+/// TSB and TLB of this CPU, and the TLBs of the others that have run the address space (`smp_cross_call_masked`).
+fn invalidate_user<W: Watch>(k: &mut Kernel<Sparc, W>, mm: MmId, start: u64, end: u64, count: u64) -> Step {
+    let others = k.backend.footmarks.of(&k.machine, mm) & !(1 << k.cpu().0);
+    if others != 0 {
+        k.emit(Event { mm: mm.0, ..Event::of(Kind::IPI).aux(others.count_ones()) })?;
+    }
+    invalidate(k, mm, start, end, count, Tlbi::TsbTlb)
+}
+
+/// `flush_tlb_pending`. An address space that has run nowhere has no context: only its TSB is looked at.
+pub(super) fn flush_pending<W: Watch>(k: &mut Kernel<Sparc, W>, reason: FlushReason) -> Step {
     let Batch { nr, mm, low, end, .. } = *batch(k);
     if nr == 0 {
         return Ok(());
     }
     batch(k).nr = 0;
     k.emit(Event { mm: mm.0, ..Event::of(Kind::FLUSH).change(nr, 1).aux(reason as u32) })?;
-    invalidate(k, mm, low, end, nr, Tlbi::TsbTlb)
+    if k.backend.footmarks.of(&k.machine, mm) == 0 {
+        return invalidate(k, mm, low, end, nr, Tlbi::Tsb);
+    }
+    invalidate_user(k, mm, low, end, nr)
 }
 
 /// `tlb_batch_add_one`. An executable page is marked in bit 0 of its address.
-fn batch_add<W: Watch>(k: &mut Kernel<Sparc, W>, mm: MmId, va: u64, exec: bool) -> Step {
-    let page = k.geometry().page_size();
-    let start = va & !(page - 1);
-    let end = start.wrapping_add(page);
+pub(super) fn batch_add<W: Watch>(k: &mut Kernel<Sparc, W>, mm: MmId, va: u64, exec: bool, shift: u32) -> Step {
+    let start = va & !(k.geometry().page_size() - 1);
+    let end = start.wrapping_add(1 << shift);
     if batch(k).mm != mm {
         flush_pending(k, FlushReason::Other)?;
     }
     let active = if counted(k) { k.lazy_active() } else { batch(k).active };
     if !active {
-        return invalidate(k, mm, start, end, 1, Tlbi::TsbTlb);
+        return invalidate_user(k, mm, start, end, 1);
+    }
+    if batch(k).shift != shift {
+        flush_pending(k, FlushReason::Other)?;
     }
     let batch = batch(k);
     if batch.nr == 0 {
-        *batch = Batch { mm, low: start, end, ..*batch };
+        *batch = Batch { mm, shift, low: start, end, ..*batch };
     }
     batch.nr += 1;
     batch.low = batch.low.min(start);
@@ -128,7 +143,7 @@ impl Backend for Sparc {
     };
 
     fn new(_geometry: &Geometry, _options: &Options, cpus: usize) -> Sparc {
-        Sparc { batches: vec![Batch::EMPTY; cpus.max(1)] }
+        Sparc { batches: vec![Batch::EMPTY; cpus.max(1)], footmarks: Footmarks::default() }
     }
 
     fn format(&self) -> Sparc64 {
@@ -152,7 +167,8 @@ impl Backend for Sparc {
         let old = entry.word();
         k.store(entry, word, why)?;
         if entry.mm != INIT_MM && old & VALID != 0 {
-            return batch_add(k, entry.mm, entry.va, old & EXEC != 0);
+            let shift = k.geometry().page_shift;
+            return batch_add(k, entry.mm, entry.va, old & EXEC != 0, shift);
         }
         Ok(())
     }
@@ -238,7 +254,96 @@ impl Backend for Sparc {
         let pages = bytes.div_ceil(k.geometry().page_size()).max(1);
         let whole = bytes >> FLUSH_ALL_SHIFT != 0;
         let (count, code) = if whole { (1, Tlbi::DemapAll) } else { (pages, Tlbi::DemapRange) };
+        let others = k.machine.cpus.len() - 1;
+        if others > 0 {
+            k.emit(Event::of(Kind::IPI).aux(others as u32))?;
+        }
         invalidate(k, INIT_MM, start, end, count, code)
+    }
+
+    /// A CPU that leaves an address space stays in its `mm_cpumask`.
+    fn switch_out<W: Watch>(k: &mut Kernel<Self, W>, _prev: TaskId) -> Step {
+        let (cpu, loaded) = (k.cpu(), k.machine.cpu(k.cpu()).active_mm);
+        k.backend.footmarks.leave(loaded, cpu);
+        Ok(())
+    }
+
+    fn user_huge<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
+    fn wrprotect_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Step {
+        sparc64_user::wrprotect_ptes(k, first, count)
+    }
+
+    fn test_and_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
+        sparc64_user::test_and_clear_young(k, entry)
+    }
+
+    fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, _write: bool) -> Run<bool> {
+        sparc64_user::set_access_flags(k, entry, word)
+    }
+
+    fn update_mmu_cache<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId, va: u64, pages: u64) -> Step {
+        sparc64_user::update_mmu_cache(k, mm, va, pages)
+    }
+
+    fn update_mmu_tlb<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64, _pages: u64) -> Step {
+        Ok(())
+    }
+
+    fn update_mmu_cache_pmd<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64) -> Step {
+        Ok(())
+    }
+
+    fn set_pmd_at<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        sparc64_user::set_pmd_at(k, entry, word, Store::Huge).map(|_| ())
+    }
+
+    fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _ad: bool) -> Run<u64> {
+        sparc64_user::pmdp_invalidate(k, entry)
+    }
+
+    fn pmdp_huge_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
+        sparc64_user::set_pmd_at(k, entry, 0, Store::GetAndClear)
+    }
+
+    fn pmdp_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        sparc64_user::set_pmd_at(k, entry, helpers(&k.format()).mkold(word), Store::Young).map(|_| ())
+    }
+
+    fn pmdp_set_wrprotect<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
+        sparc64_user::set_pmd_at(k, entry, k.format().wrprotect(word), Store::Protect).map(|_| ())
+    }
+
+    fn pte_clear_not_present<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, full: bool) -> Step {
+        sparc64_user::pte_clear_not_present(k, entry, full)
+    }
+
+    fn splits_pmd_locks() -> bool {
+        false
+    }
+
+    fn thp_migration() -> bool {
+        false
+    }
+
+    fn merges_vmas() -> bool {
+        true
+    }
+
+    /// No hardware walks the tables.
+    fn needs_table_invalidate() -> bool {
+        false
+    }
+
+    /// Neither `HAVE_MOVE_PMD` nor `HAVE_MOVE_PUD`.
+    fn moves_tables<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        false
+    }
+
+    fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, _stale: &Stale) -> Step {
+        sparc64_user::tlb_flush(k)
     }
 
     #[inline]
@@ -252,6 +357,7 @@ impl Backend for Sparc {
             batch.active.hash(&mut h);
             (batch.nr > 0).then_some(batch).hash(&mut h);
         }
+        self.footmarks.digest(h);
     }
 }
 
@@ -262,12 +368,14 @@ mod tests {
 
     #[test]
     fn what_waits_in_a_batch_is_part_of_a_state() {
-        let with = |batch: Batch| digest_of(&Sparc { batches: vec![Batch::EMPTY, batch] });
-        let one = Batch { active: true, nr: 1, mm: MmId(1), low: 0x1_0000, end: 0x2_0000 };
+        let with =
+            |batch: Batch| digest_of(&Sparc { batches: vec![Batch::EMPTY, batch], footmarks: Footmarks::default() });
+        let one = Batch { active: true, nr: 1, mm: MmId(1), shift: 13, low: 0x1_0000, end: 0x2_0000 };
         let others = [
             Batch { active: false, ..one },
             Batch { nr: 2, ..one },
             Batch { mm: MmId(2), ..one },
+            Batch { shift: 22, ..one },
             Batch { low: 0, ..one },
             Batch { end: 0x3_0000, ..one },
         ];
@@ -276,5 +384,15 @@ mod tests {
         }
         // What is left of one that was flushed is read by nobody.
         assert_eq!(with(Batch { nr: 0, ..one }), with(Batch { active: true, ..Batch::EMPTY }));
+    }
+
+    #[test]
+    fn who_ran_an_address_space_is_part_of_a_state() {
+        let ran = |cpu| {
+            let mut footmarks = Footmarks::default();
+            footmarks.leave(MmId(1), crate::machine::CpuId(cpu));
+            digest_of(&Sparc { batches: vec![Batch::EMPTY; 2], footmarks })
+        };
+        assert_ne!(ran(0), ran(1));
     }
 }

@@ -12,37 +12,37 @@ use super::field::Layout;
 use super::{Attributes, Format, MemoryType, Prot};
 use crate::geometry::Level;
 
-const MEMORY_TYPE: u64 = 7 << 2;
+pub(super) const MEMORY_TYPE: u64 = 7 << 2;
 const WRITEALLOC: u64 = 7 << 2;
 const DEV_SHARED: u64 = 4 << 2;
 
 /// LPAE.
-mod long {
-    pub(super) const VALID: u64 = 1 << 0;
-    pub(super) const TABLE: u64 = 1 << 1;
-    pub(super) const PRESENT: u64 = 3;
-    pub(super) const USER: u64 = 1 << 6;
-    pub(super) const AP2: u64 = 1 << 7;
-    pub(super) const SHARED: u64 = 3 << 8;
-    pub(super) const YOUNG: u64 = 1 << 10;
-    pub(super) const NG: u64 = 1 << 11;
-    pub(super) const PXN: u64 = 1 << 53;
-    pub(super) const XN: u64 = 1 << 54;
-    pub(super) const DIRTY: u64 = 1 << 55;
-    pub(super) const NONE: u64 = 1 << 57;
-    pub(super) const RDONLY: u64 = 1 << 58;
+pub(super) mod long {
+    pub(crate) const VALID: u64 = 1 << 0;
+    pub(crate) const TABLE: u64 = 1 << 1;
+    pub(crate) const PRESENT: u64 = 3;
+    pub(crate) const USER: u64 = 1 << 6;
+    pub(crate) const AP2: u64 = 1 << 7;
+    pub(crate) const SHARED: u64 = 3 << 8;
+    pub(crate) const YOUNG: u64 = 1 << 10;
+    pub(crate) const NG: u64 = 1 << 11;
+    pub(crate) const PXN: u64 = 1 << 53;
+    pub(crate) const XN: u64 = 1 << 54;
+    pub(crate) const DIRTY: u64 = 1 << 55;
+    pub(crate) const NONE: u64 = 1 << 57;
+    pub(crate) const RDONLY: u64 = 1 << 58;
 }
 
 /// Short descriptors, Linux's word.
-mod linux {
-    pub(super) const PRESENT: u64 = 1 << 0;
-    pub(super) const YOUNG: u64 = 1 << 1;
-    pub(super) const DIRTY: u64 = 1 << 6;
-    pub(super) const RDONLY: u64 = 1 << 7;
-    pub(super) const USER: u64 = 1 << 8;
-    pub(super) const XN: u64 = 1 << 9;
-    pub(super) const SHARED: u64 = 1 << 10;
-    pub(super) const NONE: u64 = 1 << 11;
+pub(super) mod linux {
+    pub(crate) const PRESENT: u64 = 1 << 0;
+    pub(crate) const YOUNG: u64 = 1 << 1;
+    pub(crate) const DIRTY: u64 = 1 << 6;
+    pub(crate) const RDONLY: u64 = 1 << 7;
+    pub(crate) const USER: u64 = 1 << 8;
+    pub(crate) const XN: u64 = 1 << 9;
+    pub(crate) const SHARED: u64 = 1 << 10;
+    pub(crate) const NONE: u64 = 1 << 11;
 }
 
 /// Short descriptors, the hardware's word.
@@ -146,7 +146,9 @@ impl Format for Arm {
             ("PAGE_IOREMAP", device),
             ("PAGE_IOREMAP_WC", wc),
             ("PAGE_SHARED", user | user_bit | xn),
+            ("PAGE_SHARED_EXEC", user | user_bit),
             ("PAGE_READONLY", user | user_bit | rdonly | xn),
+            ("PAGE_READONLY_EXEC", user | user_bit | rdonly),
             ("PAGE_NONE", user | xn | rdonly | none),
         ]
     }
@@ -196,11 +198,12 @@ impl Format for Arm {
         word & 1 != 0
     }
 
+    /// An access to a leaf without the access flag faults: hardware does not set it (`SCTLR.AFE`, LPAE).
     #[inline]
     fn walkable(&self, level: Level, word: u64) -> bool {
         match (self.lpae, level) {
-            (true, Level::Pte) => word & 3 == 3,
-            (true, Level::Pmd) => word & long::VALID != 0,
+            (true, Level::Pte) => word & 3 == 3 && word & long::YOUNG != 0,
+            (true, Level::Pmd) => word & 3 == 3 || word & (3 | long::YOUNG) == 1 | long::YOUNG,
             (true, _) => word & 3 == 3,
             (false, Level::Pte) => word & short::SMALL != 0,
             (false, _) => matches!(word & 3, 1 | 2),
@@ -223,6 +226,12 @@ impl Format for Arm {
             (true, _) => false,
             (false, _) => word & short::SECTION != 0,
         }
+    }
+
+    /// Whatever is no table.
+    #[inline]
+    fn trans_huge(&self, word: u64) -> bool {
+        self.lpae && word != 0 && word & 3 != long::PRESENT
     }
 
     #[inline]
@@ -294,6 +303,10 @@ impl Format for Arm {
     #[inline]
     fn wrprotect(&self, word: u64) -> u64 {
         word | if self.lpae { long::RDONLY } else { linux::RDONLY }
+    }
+
+    fn user(&self) -> Option<&dyn super::user::UserFormat> {
+        Some(self)
     }
 }
 

@@ -77,6 +77,7 @@ impl Format for Loongarch {
             ("PAGE_SHARED", PRESENT | WRITE | PLV_USER | CACHE_CC),
             ("PAGE_READONLY", PRESENT | PLV_USER | CACHE_CC),
             ("PAGE_READONLY_EXEC", PRESENT | VALID | PLV_USER | CACHE_CC),
+            ("PAGE_SHARED_EXEC", PRESENT | VALID | WRITE | PLV_USER | CACHE_CC),
             ("PAGE_NONE", PROTNONE | NO_READ | PLV_USER | CACHE_CC),
         ]
     }

@@ -198,6 +198,11 @@ pub trait Format: Copy + fmt::Debug + Send + Sync + 'static {
     fn bad(&self, level: Level, word: u64) -> bool;
     /// `pXd_leaf`.
     fn leaf(&self, level: Level, word: u64) -> bool;
+    /// `pmd_trans_huge`: a large leaf of a user mapping, also one that hardware does not use now.
+    #[inline]
+    fn trans_huge(&self, word: u64) -> bool {
+        self.leaf(Level::Pmd, word)
+    }
 
     /// The physical address that an entry holds: of the table, or of the memory a leaf maps.
     fn address(&self, level: Level, word: u64) -> u64;

@@ -88,6 +88,7 @@ impl Format for S390 {
             ("PAGE_SHARED", PAGE_KERNEL),
             ("PAGE_READONLY", PAGE_RO),
             ("PAGE_READONLY_EXEC", PAGE_RO & !NOEXEC),
+            ("PAGE_SHARED_EXEC", (PAGE_RO | WRITE) & !NOEXEC),
             ("PAGE_RX", PAGE_RO & !NOEXEC),
             ("PAGE_RW", PAGE_RO | WRITE),
             ("PAGE_RWX", (PAGE_RO | WRITE) & !NOEXEC),

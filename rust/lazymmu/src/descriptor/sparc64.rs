@@ -15,9 +15,11 @@ pub const ACCESSED: u64 = 1 << 60;
 pub const READ: u64 = 1 << 59;
 /// Software's permission to write.
 pub const WRITE: u64 = 1 << 58;
+/// `_PAGE_SPECIAL`.
+pub const SPECIAL: u64 = 1 << 57;
 /// Above the leaf table: a leaf.
 pub const HUGE: u64 = 1 << 56;
-const PADDR: u64 = 0x00ff_ffff_ffff_e000;
+pub(super) const PADDR: u64 = 0x00ff_ffff_ffff_e000;
 /// A device: accesses have side effects.
 pub const SIDE_EFFECT: u64 = 1 << 11;
 const CACHE_P: u64 = 1 << 10;
@@ -27,11 +29,15 @@ pub const EXEC: u64 = 1 << 7;
 /// Hardware may write.
 pub const W: u64 = 1 << 6;
 pub const PRESENT: u64 = 1 << 4;
+/// `_PAGE_SZALL_4V`.
+pub(super) const SIZE: u64 = 7;
+/// `_PAGE_SZHUGE_4V`: a large leaf of 8 MiB is two of 4 MiB for the TLB.
+const SIZE_4M: u64 = 3;
 
 const ACCESS_BITS: u64 = ACCESSED | READ | VALID;
 const DIRTY_BITS: u64 = MODIFIED | WRITE | W;
 /// `_PAGE_CACHE_4V`, before M7.
-const CACHE: u64 = CACHE_P | CACHE_V;
+pub(super) const CACHE: u64 = CACHE_P | CACHE_V;
 const PAGE_KERNEL: u64 = PRESENT | VALID | CACHE | PRIVILEGED | ACCESS_BITS | DIRTY_BITS | EXEC;
 const NONCACHED: u64 = (PAGE_KERNEL & !CACHE) | SIDE_EFFECT;
 
@@ -53,7 +59,9 @@ impl Format for Sparc64 {
             ("PAGE_KERNEL_NOCACHE", NONCACHED),
             ("PAGE_IOREMAP", NONCACHED),
             ("PAGE_SHARED", user | WRITE | EXEC),
+            ("PAGE_SHARED_EXEC", user | WRITE | EXEC),
             ("PAGE_READONLY", user),
+            ("PAGE_READONLY_EXEC", user | EXEC),
             ("PAGE_NONE", PRESENT | ACCESSED | CACHE),
         ]
     }
@@ -67,8 +75,9 @@ impl Format for Sparc64 {
         PADDR | 0x1fff
     }
 
+    /// `pmd_mkhuge`.
     fn huge(&self, _level: Level, pa: u64, prot: Prot) -> u64 {
-        pa | prot | HUGE
+        pa | prot | HUGE | SIZE_4M
     }
 
     /// The address alone.
@@ -146,6 +155,10 @@ impl Format for Sparc64 {
     #[inline]
     fn wrprotect(&self, word: u64) -> u64 {
         word & !(WRITE | W)
+    }
+
+    fn user(&self) -> Option<&dyn super::user::UserFormat> {
+        Some(self)
     }
 }
 

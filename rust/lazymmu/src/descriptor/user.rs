@@ -41,6 +41,15 @@ pub trait UserFormat: fmt::Debug {
     fn mknoncont(&self, word: u64) -> u64 {
         word
     }
+    /// What is left of a word when entries of one folio are compared: neither young nor contiguous, nor what `pte_same`
+    /// does not look at.
+    fn comparable(&self, word: u64) -> u64 {
+        self.mkold(self.mknoncont(word))
+    }
+    /// `CONFIG_ARCH_HAS_PTE_SPECIAL`. Without it the area says that no folio stands behind a frame.
+    fn marks_special(&self) -> bool {
+        true
+    }
 }
 
 /// A format whose user mappings are not modelled. Operations on them are refused before anything is asked of it.

@@ -85,6 +85,9 @@ codes! {
         Tlbie = 36 "tlbie-va",
         Tlbiel = 37 "tlbiel-va",
         TlbielPid = 38 "tlbiel-pid",
+        Tlbiasid = 45 "tlbiasid",
+        TlbimvaLocal = 46 "tlbimva-local",
+        Tsb = 50 "tsb",
         Sfence = 10 "sfence.vma",
         SfenceAll = 11 "sfence.vma-all",
         Tlbimva = 12 "tlbimva",
@@ -130,6 +133,7 @@ impl Tlbi {
                 | Tlbi::TlbielPid
                 | Tlbi::DemapAll
                 | Tlbi::Aside1is
+                | Tlbi::Tlbiasid
                 | Tlbi::Idte
                 | Tlbi::NewAsid
                 | Tlbi::InvtlbCurrent

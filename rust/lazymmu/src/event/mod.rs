@@ -61,6 +61,7 @@ kinds! {
     DEFER = 16, "", "", "", "flags before", "flags after", "1: in interrupt context", "a barrier is left to the end of the section or scope";
     NEW_VALID_MAP = 17, "", "start", "", "", "end", "", "riscv marks for every CPU that a kernel mapping is new";
     DEFER_TLBI = 18, "", "start", "", "invalidations in the batch", "end", "", "an entry is gone, and its invalidation waits in this CPU's batch";
+    TSB_INSERT = 19, "", "start", "", "entries", "end", "", "a fault has filled entries, and puts them into the TSB of their address space";
     WMB = 20, "", "", "", "", "", "", "smp_wmb: DMB ISHST on arm64, a compiler barrier on x86";
     BAR = 21, "", "", "", "", "", "0: DSB ISHST and ISB, 1: DBAR 0b11000", "a store to a kernel entry is completed";
     DSB = 22, "", "", "", "", "", "1: ISHST, 2: ISH, 3: NSHST, 4: NSH, 5: ptesync", "DSB alone";

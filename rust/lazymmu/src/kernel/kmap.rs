@@ -108,11 +108,20 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let task = self.current();
         self.machine.task_mut(task).locks += 1;
         self.emit(Event { addr: table.pa, ..Event::of(Kind::LOCK) })?;
-        if slot.slot.is_some() {
-            // The table is read and written through this address from now on.
-            self.touch(slot.va, Access::Write)?;
-        }
+        self.use_mapping(slot)?;
         Ok(slot)
+    }
+
+    /// `pte_offset_map`: without the lock.
+    pub(crate) fn pte_map(&mut self, pa: u64) -> Run<KmapSlot> {
+        let slot = self.kmap_local(pa)?;
+        self.use_mapping(slot)?;
+        Ok(slot)
+    }
+
+    /// The table is read and written through this address from now on.
+    fn use_mapping(&mut self, slot: KmapSlot) -> Step {
+        if slot.slot.is_some() { self.touch(slot.va, Access::Write) } else { Ok(()) }
     }
 
     /// `pte_unmap_unlock`.

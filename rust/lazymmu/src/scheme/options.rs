@@ -209,6 +209,8 @@ options! {
         "a kernel range of exactly PTRS_PER_PTE pages is flushed whole (7.3), not only a larger one";
     arm64_range_tlbi: bool = false,
         "kernel ranges use range TLBI (7.3 on a CPU with FEAT_TLBIRANGE)";
+    arm64_bbml3: bool = false,
+        "the CPU takes other sizes of live leaves without break-before-make and conflict aborts (BBML3, used from v6.17)";
     arm64_root_fixmap: bool = true,
         "the root of init_mm is read-only and written through a fixmap alias (rodata)";
     x86_64_sync: bool = true,

@@ -25,17 +25,19 @@ def _long(level: int) -> tuple[EntryKind, ...]:
     if level > PMD:
         rules.append((3, 1, "acceptable"))
     name, code = ("page", 3) if level == PTE else ("block", 1)
-    leaf = kind(name, "leaf", 3, code, f"{_LONG} address:47-{shift}@{shift} ?RES0:*", 64, rules)
+    line = f"{_LONG} address:47-{shift}@{shift} ?RES0:*"
+    leaf = kind(name, "leaf", 3 | 1 << 10, code | 1 << 10, line, 64, rules)
+    old = kind(f"old-{name}", "invalid", 3 | 1 << 10, code, line, 64, rules)
     none = kind("none", "invalid", (1 << 64) - 1, 0, "type:1-0 zero:*", 64)
     swap = kind("swap", "invalid", 1, 0, "type:1-0 EXCLUSIVE:7 swap_type:36-32 offset:63-37 unused:*", 64)
     if level == PTE:
         reserved = kind("reserved", "invalid", 3, 1, "type:1-0 unused:*", 64, [(3, 1, "invalid")])
         prot_none = kind("prot-none", "invalid", 3, 2, f"{_LONG} address:47-12@12 RES0:*", 64)
-        return leaf, reserved, none, prot_none, swap
+        return leaf, old, reserved, none, prot_none, swap
     line = (
         "type:1-0 ignored_low:11-2 address:47-12@12 ignored_high:58-52 PXNTable:59 XNTable:60 APTable:62-61 NSTable:63"
     )
-    return leaf, kind("table", "table", 3, 3, f"{line} ?RES0:*", 64), none, swap
+    return leaf, old, kind("table", "table", 3, 3, f"{line} ?RES0:*", 64), none, swap
 
 
 def _short(level: int) -> tuple[EntryKind, ...]:

@@ -4,6 +4,7 @@
 //! Of the two words that Linux keeps for a page with short descriptors, the one described here is the hardware's.
 
 use super::Arm;
+use super::long::YOUNG;
 use crate::descriptor::field::{Field, Kind, Layout, Role, Verdict};
 use crate::geometry::Level;
 
@@ -60,10 +61,25 @@ impl Arm {
     fn long_leaf(level: Level) -> Layout {
         let shift = 12 + 9 * (level.number() - 1);
         let (name, kind) = if level == Level::Pte { ("page", 3) } else { ("block", 1) };
-        let mut layout = Layout::new(name, Kind::Leaf, 3, kind, "maps memory")
-            .fields(Arm::long_leaf_fields())
-            .fields([Arm::output(shift)])
-            .rule("SH", 3 << 8, 1 << 8, Verdict::Acceptable, "shareability 1 is reserved");
+        Arm::long_leaf_of(level, Layout::new(name, Kind::Leaf, 3 | YOUNG, kind | YOUNG, "maps memory"), shift)
+    }
+
+    /// Without its access flag.
+    fn long_old_leaf(level: Level) -> Layout {
+        let shift = 12 + 9 * (level.number() - 1);
+        let (name, kind) = if level == Level::Pte { ("old-page", 3) } else { ("old-block", 1) };
+        let about = "not referenced since the flag was cleared: present for software, the next access faults";
+        Arm::long_leaf_of(level, Layout::new(name, Kind::Invalid, 3 | YOUNG, kind, about), shift)
+    }
+
+    fn long_leaf_of(level: Level, layout: Layout, shift: u8) -> Layout {
+        let mut layout = layout.fields(Arm::long_leaf_fields()).fields([Arm::output(shift)]).rule(
+            "SH",
+            3 << 8,
+            1 << 8,
+            Verdict::Acceptable,
+            "shareability 1 is reserved",
+        );
         if level.number() > Level::Pmd.number() {
             layout = layout.rule("type", 3, 1, Verdict::Acceptable, "Linux makes no block at this level");
         }
@@ -225,9 +241,9 @@ impl Arm {
                     .fields([control("type", 1, 0, "descriptor type").values(LONG_TYPE)])
                     .rule("type", 3, 1, Verdict::Invalid, "the last level has pages (3) only")
                     .rest("unused", Role::Ignored, 64, "not read");
-                vec![Arm::long_leaf(level), reserved]
+                vec![Arm::long_leaf(level), Arm::long_old_leaf(level), reserved]
             }
-            (true, _) => vec![Arm::long_leaf(level), Arm::long_table()],
+            (true, _) => vec![Arm::long_leaf(level), Arm::long_old_leaf(level), Arm::long_table()],
             (false, Level::Pte) => vec![Arm::small_page(), Arm::large_page()],
             (false, _) => vec![Arm::section(), Arm::short_table()],
         };

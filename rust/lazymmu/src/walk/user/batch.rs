@@ -33,6 +33,13 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if user.special(word) { None } else { self.machine.folios.at(user.frame(level, word)) }
     }
 
+    /// Whether no folio stands behind a present leaf (`pte_special`, or `vm_normal_page` knows it from the area).
+    pub(super) fn is_special(&self, word: u64) -> bool {
+        let format = self.format();
+        let user = helpers(&format);
+        user.special(word) || (!user.marks_special() && self.normal_folio(Level::Pte, word).is_none())
+    }
+
     /// The entries from `first`, whose word is `word`, of at most `limit`. Small folios are not looked at: 1.
     pub(super) fn folio_pte_batch(
         &mut self,
@@ -51,7 +58,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             return Ok(batch);
         };
         let plain = |word: u64| {
-            let word = user.mkold(user.mknoncont(word));
+            let word = user.comparable(word);
             let word = if ignore.dirty { user.mkclean(word) } else { word };
             if ignore.write { format.wrprotect(word) } else { word }
         };

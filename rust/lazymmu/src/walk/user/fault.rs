@@ -61,8 +61,10 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                 word = user.mkwrite(user.mkdirty(word));
             }
             B::set_ptes(self, first, word, new.pages)?;
+            B::update_mmu_cache(self, mm, va, new.pages)?;
+        } else {
+            B::update_mmu_tlb(self, mm, va, new.pages)?;
         }
-        B::update_mmu_cache(self, mm, va, new.pages)?;
         self.pte_unmap_unlock(&table, slot)?;
         Ok((0, ModMask::NONE))
     }

@@ -35,6 +35,8 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         for vma in vmas {
             self.unmap_page_range(&mut gather, mm, *vma, false)?;
         }
+        let floor = if floor == 0 { B::first_user_address(self) } else { floor };
+        let ceiling = if ceiling == 0 { B::user_pgtables_ceiling(self) } else { ceiling };
         if let (Some(first), Some(last)) = (vmas.first(), vmas.last()) {
             let walk = Self::walk_of(Site::FreePgtables, mm, first.start, last.end);
             self.user_walk(walk, |k| k.free_pgtables(&mut gather, mm, vmas, floor, ceiling).map(|()| 0))?;

@@ -41,18 +41,10 @@ impl Stale {
     }
 }
 
-/// What is freed behind the flush.
-#[derive(Clone, Copy, Debug)]
-enum Waiting {
-    /// A folio and the number of its references.
-    Folio(u64, u64),
-    /// A table that is a page like others.
-    Table(Unlinked),
-}
-
 #[derive(Clone, Debug, Default)]
 struct Pages {
-    items: Vec<Waiting>,
+    /// Folio and number of its references; 0 stands for the next table of those that do not wait for RCU.
+    items: Vec<(u64, u64)>,
     used: u64,
     max: u64,
     /// The page that holds the batch.
@@ -78,10 +70,15 @@ impl Gather {
         self.stale = Stale { mm, full, start: u64::MAX, end: 0, freed_tables: false, cleared: [false; 4], page };
     }
 
-    /// `__tlb_adjust_range`, and the level.
-    pub(crate) fn note(&mut self, level: Level, start: u64, bytes: u64) {
+    /// `__tlb_adjust_range`.
+    fn widen(&mut self, start: u64, bytes: u64) {
         self.stale.start = self.stale.start.min(start);
         self.stale.end = self.stale.end.max(start + bytes);
+    }
+
+    /// `__tlb_adjust_range`, and the level.
+    pub(crate) fn note(&mut self, level: Level, start: u64, bytes: u64) {
+        self.widen(start, bytes);
         let n = usize::from(level.number()) - 1;
         if let Some(cleared) = self.stale.cleared.get_mut(n) {
             *cleared = true;
@@ -119,14 +116,10 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             self.put_folio(folio, refs)?;
             return Ok(false);
         }
-        self.tlb_remove(gather, Waiting::Folio(folio, refs))
-    }
-
-    fn tlb_remove(&mut self, gather: &mut Gather, waiting: Waiting) -> Run<bool> {
         let Gather { batches, active, .. } = gather;
         let batch = &mut batches[*active];
-        batch.used += if matches!(waiting, Waiting::Folio(_, 2..)) { 2 } else { 1 };
-        batch.items.push(waiting);
+        batch.items.push((folio, refs));
+        batch.used += if refs > 1 { 2 } else { 1 };
         if batch.used < batch.max - 1 {
             return Ok(false);
         }
@@ -190,17 +183,18 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         Ok(())
     }
 
-    /// `tlb_flush_mmu`: invalidate, then free tables, then pages.
+    /// `tlb_flush_mmu`: invalidate, then hand tables to RCU, then free pages.
     pub(super) fn tlb_flush_mmu(&mut self, gather: &mut Gather) -> Step {
         self.tlb_flush_only(gather)?;
         self.tlb_table_flush(gather)?;
+        let mut tables = std::mem::take(&mut gather.tables).into_iter();
         for n in 0..gather.batches.len() {
             let items = std::mem::take(&mut gather.batches[n].items);
             gather.batches[n].used = 0;
-            for waiting in items {
-                match waiting {
-                    Waiting::Folio(folio, refs) => self.put_folio(folio, refs)?,
-                    Waiting::Table(table) => self.free_unlinked(table)?,
+            for (folio, refs) in items {
+                match refs {
+                    0 => tables.next().map_or(Ok(()), |table| self.free_unlinked(table))?,
+                    refs => self.put_folio(folio, refs)?,
                 }
             }
         }
@@ -248,24 +242,31 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let level = Level::from_number(table.level.number() + 1).unwrap_or(Level::Pgd);
         gather.note(level, table.va, page);
         gather.stale.freed_tables = true;
-        B::table_unlinked(self, MmId(table.mm), table.level, table.pa)?;
-        if !B::tables_are_pages() {
-            return self.tlb_remove_table(gather, table);
+        if table.level == Level::Pte
+            && let Some((start, bytes)) = B::freed_leaf_table(self, table.va)
+        {
+            gather.widen(start, bytes);
         }
-        if table.level > Level::Pte {
+        B::table_unlinked(self, MmId(table.mm), table.level, table.pa)?;
+        if table.level > Level::Pte && B::frees_upper_tables_at_once() {
             return self.free_unlinked(table);
         }
-        if self.tlb_remove(gather, Waiting::Table(table))? { self.tlb_flush_mmu(gather) } else { Ok(()) }
+        self.tlb_remove_table(gather, table)
     }
 
-    /// `tlb_remove_table`. Without RCU tables wait with the pages; the batch of them is not looked at for room.
+    /// `tlb_remove_table`. Without RCU it is `tlb_remove_page`.
     fn tlb_remove_table(&mut self, gather: &mut Gather, table: Unlinked) -> Step {
-        if self.options.rcu_table_free && gather.table_batch.is_none() {
+        if !B::frees_tables_by_rcu(self) {
+            gather.tables.push(table);
+            let full = self.tlb_remove_pages(gather, table.pa, 0)?;
+            return if full { self.tlb_flush_mmu(gather) } else { Ok(()) };
+        }
+        if gather.table_batch.is_none() {
             match self.alloc_page()? {
                 Some(page) => gather.table_batch = Some(page),
                 None => {
                     // No room to remember it: flush, interrupt everybody who may be walking, free.
-                    self.tlb_flush_only(gather)?;
+                    self.tlb_table_invalidate(gather)?;
                     self.interrupt_others()?;
                     return self.free_unlinked(table);
                 }
@@ -279,16 +280,17 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         Ok(())
     }
 
+    fn tlb_table_invalidate(&mut self, gather: &mut Gather) -> Step {
+        if B::needs_table_invalidate() { self.tlb_flush_only(gather) } else { Ok(()) }
+    }
+
     /// `tlb_table_flush`.
     fn tlb_table_flush(&mut self, gather: &mut Gather) -> Step {
-        if gather.tables.is_empty() {
+        if gather.tables.is_empty() || !B::frees_tables_by_rcu(self) {
             return Ok(());
         }
-        self.tlb_flush_only(gather)?;
+        self.tlb_table_invalidate(gather)?;
         let tables = std::mem::take(&mut gather.tables);
-        if !self.options.rcu_table_free {
-            return tables.into_iter().try_for_each(|table| self.free_unlinked(table));
-        }
         self.emit(Event { old: tables.len() as u64, ..Event::of(Kind::CALL_RCU) })?;
         self.machine.folios.rcu.extend(tables);
         if let Some(page) = gather.table_batch.take() {
@@ -303,14 +305,13 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if others > 0 { self.emit(Event::of(Kind::IPI).aux(others)) } else { Ok(()) }
     }
 
-    /// A table page goes back to the allocator.
+    /// A table page goes back to the allocator, unless an interrupt in the middle of the operation has freed it.
     pub(super) fn free_unlinked(&mut self, table: Unlinked) -> Step {
         if table.va == u64::MAX {
             return self.free_page(table.pa);
         }
-        if let Some(id) = self.machine.memory.at(table.pa) {
-            self.machine.memory.remove(id);
-        }
+        let Some(id) = self.machine.memory.at(table.pa) else { return Ok(()) };
+        self.machine.memory.remove(id);
         self.machine.frames.free(table.pa);
         self.emit(Event { mm: table.mm, ..Event::of(Kind::FREE).at(table.level, table.va, table.pa) })
     }

@@ -4,7 +4,7 @@ use super::batch::Ignore;
 use super::{Gather, Protection, helpers, huge_helpers};
 use crate::backend::Backend;
 use crate::descriptor::{Format, Prot};
-use crate::event::codes::Store;
+use crate::event::codes::{BugCode, Store};
 use crate::event::{Event, Kind};
 use crate::geometry::Level;
 use crate::kernel::{Entry, Kernel, Watch};
@@ -48,7 +48,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `zap_deposited_table`.
     fn zap_deposited_table(&mut self, pmd: Entry<'_>) -> Step {
-        match self.machine.folios.withdraw(pmd.table.pa) {
+        match self.machine.folios.withdraw(self.pmd_lockptr(pmd)) {
             Some(pa) => self.pte_free(pmd.mm, pmd.va, pa),
             None => Ok(()),
         }
@@ -59,31 +59,37 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         let Some(reserve) = self.pte_alloc_one(to.mm, to.va)? else {
             return Ok(errno::ENOMEM);
         };
-        self.table_lock(to.table.pa)?;
-        self.table_lock(from.table.pa)?;
+        let (lock, other) = (self.pmd_lockptr(to), self.pmd_lockptr(from));
+        self.table_lock(lock)?;
+        self.table_lock(other)?;
         let word = self.read(from)?;
         let format = self.format();
         if let Some(folio) = self.normal_folio(Level::Pmd, word) {
             self.machine.folios.get(folio.start, 1);
             self.machine.folios.set_exclusive(folio.start, false);
         }
-        self.machine.folios.deposit(to.table.pa, reserve.pa);
+        self.machine.folios.deposit(lock, reserve.pa);
         B::pmdp_set_wrprotect(self, from, word)?;
         B::set_pmd_at(self, to, huge_helpers(&format).mkold(format.wrprotect_huge(word)))?;
-        self.table_unlock(from.table.pa)?;
-        self.table_unlock(to.table.pa)?;
+        self.table_unlock(other)?;
+        self.table_unlock(lock)?;
         Ok(0)
     }
 
     /// `zap_huge_pmd`: the reserve is freed at once, the pages behind the flush.
     pub(super) fn zap_huge_pmd(&mut self, gather: &mut Gather, pmd: Entry<'_>) -> Step {
         self.tlb_change_page_size(gather, Level::Pmd)?;
-        self.table_lock(pmd.table.pa)?;
-        let old = B::pmdp_get_and_clear_full(self, pmd, gather.stale.full)?;
+        let lock = self.pmd_lockptr(pmd);
+        self.table_lock(lock)?;
+        let old = B::pmdp_huge_get_and_clear_full(self, pmd, gather.stale.full)?;
         B::pmd_zapped(self, pmd, gather.stale.full)?;
         gather.note(Level::Pmd, pmd.va, self.geometry().size(Level::Pmd));
+        if !self.huge_present(old) {
+            // It is taken for a migration entry, of which there are none here: the folio of nothing is looked at.
+            return self.bug(BugCode::KernelFault, pmd.va);
+        }
         self.zap_deposited_table(pmd)?;
-        self.table_unlock(pmd.table.pa)?;
+        self.table_unlock(lock)?;
         if let Some(folio) = self.normal_folio(Level::Pmd, old)
             && self.tlb_remove_pages(gather, folio.start, 1)?
         {
@@ -95,7 +101,8 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `change_huge_pmd`: never cleared in between, for others may look at it without the lock.
     pub(super) fn change_huge_pmd(&mut self, gather: &mut Gather, pmd: Entry<'_>, to: Protection) -> Run<i64> {
         self.tlb_change_page_size(gather, Level::Pmd)?;
-        self.table_lock(pmd.table.pa)?;
+        let lock = self.pmd_lockptr(pmd);
+        self.table_lock(lock)?;
         let old = B::pmdp_invalidate(self, pmd, true)?;
         let format = self.format();
         let user = huge_helpers(&format);
@@ -109,7 +116,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if B::needs_flush(self, old, new) {
             gather.note(Level::Pmd, pmd.va, size);
         }
-        self.table_unlock(pmd.table.pa)?;
+        self.table_unlock(lock)?;
         Ok((size / self.geometry().page_size()) as i64)
     }
 
@@ -118,20 +125,22 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if !self.entry_none(to)? {
             return Ok(false);
         }
-        let (lock, other) = (from.table.pa, to.table.pa);
+        let (lock, other) = (self.pmd_lockptr(from), self.pmd_lockptr(to));
         self.table_lock(lock)?;
         if other != lock {
             self.table_lock(other)?;
         }
-        let word = B::pmdp_get_and_clear(self, from)?;
+        let word = B::pmdp_huge_get_and_clear(self, from)?;
         if other != lock
             && let Some(reserve) = self.machine.folios.withdraw(lock)
         {
             self.machine.folios.deposit(other, reserve);
         }
         B::set_pmd_at(self, to, word)?;
-        let end = from.va + self.geometry().size(Level::Pmd);
-        B::flush_tlb_range(self, from.mm, from.va, end, Some(Level::Pmd))?;
+        if self.huge_present(word) {
+            let end = from.va + self.geometry().size(Level::Pmd);
+            B::flush_tlb_range(self, from.mm, from.va, end, Some(Level::Pmd))?;
+        }
         if other != lock {
             self.table_unlock(other)?;
         }
@@ -148,13 +157,14 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `__split_huge_pmd`: invalidate and flush, fill the reserve, link it.
     pub(super) fn split_huge_pmd(&mut self, pmd: Entry<'_>, prot: Prot) -> Step {
-        self.table_lock(pmd.table.pa)?;
+        let lock = self.pmd_lockptr(pmd);
+        self.table_lock(lock)?;
         let size = self.geometry().size(Level::Pmd);
         let va = pmd.va & !(size - 1);
         let old = B::pmdp_invalidate(self, pmd, false)?;
-        let Some(reserve) = self.machine.folios.withdraw(pmd.table.pa) else {
+        let Some(reserve) = self.machine.folios.withdraw(lock) else {
             // Made by something other than a fault: nothing was put aside.
-            return self.bug(crate::event::codes::BugCode::StrayWalk, pmd.va);
+            return self.bug(BugCode::StrayWalk, pmd.va);
         };
         B::pmd_on_stack(self)?;
         let format = self.format();
@@ -173,14 +183,19 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if let Some(folio) = self.normal_folio(Level::Pmd, old) {
             self.machine.folios.get(folio.start, pages - 1);
         }
+        // `pte_offset_map`.
+        let mapped = if self.machine.frames.is_high(reserve) { Some(self.pte_map(reserve)?) } else { None };
         if let Some(id) = self.machine.memory.at(reserve) {
             let table = self.machine.memory.open(id);
             B::set_ptes(self, Entry::new(table.view(), 0, va, pmd.mm), word, pages)?;
         }
+        if let Some(slot) = mapped {
+            self.kunmap_local(slot)?;
+        }
         self.emit_kind(Kind::WMB)?;
         let link = B::table_word(self, Level::Pmd, reserve, false);
         self.set_entry(pmd, link, Store::Populate)?;
-        self.table_unlock(pmd.table.pa)
+        self.table_unlock(lock)
     }
 
     /// `__do_huge_pmd_anonymous_page`: 0, or -ENOMEM.
@@ -195,9 +210,10 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             return Ok((errno::ENOMEM, none));
         };
         let pmd = self.pmd_of(&table, mm, va);
-        self.table_lock(table.pa)?;
+        let lock = self.pmd_lockptr(pmd);
+        self.table_lock(lock)?;
         if !self.entry_none(pmd)? {
-            self.table_unlock(table.pa)?;
+            self.table_unlock(lock)?;
             self.pte_free(mm, va, reserve.pa)?;
             return Ok((0, none));
         }
@@ -209,22 +225,24 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         }
         self.machine.folios.allocate(pa, size, true);
         self.machine.folios.get(pa, 1);
-        self.machine.folios.deposit(table.pa, reserve.pa);
+        self.machine.folios.deposit(lock, reserve.pa);
         B::set_pmd_at(self, pmd, word)?;
-        B::update_mmu_cache(self, mm, address, 1)?;
-        self.table_unlock(table.pa)?;
+        B::update_mmu_cache_pmd(self, mm, address)?;
+        self.table_unlock(lock)?;
         Ok((0, none))
     }
 
     /// `madvise_cold_or_pageout_pte_range` and `madvise_free_huge_pmd` on a large leaf that the range covers.
     pub(super) fn age_huge_pmd(&mut self, gather: &mut Gather, pmd: Entry<'_>, free: bool) -> Step {
         self.tlb_change_page_size(gather, Level::Pmd)?;
-        self.table_lock(pmd.table.pa)?;
+        let lock = self.pmd_lockptr(pmd);
+        self.table_lock(lock)?;
         let format = self.format();
         let user = huge_helpers(&format);
         let word = self.read(pmd)?;
         let size = self.geometry().size(Level::Pmd);
-        let alone = self.normal_folio(Level::Pmd, word).is_some_and(|folio| folio.refs == 1);
+        let folio = if self.huge_present(word) { self.normal_folio(Level::Pmd, word) } else { None };
+        let alone = folio.is_some_and(|folio| folio.refs == 1);
         let seen = user.young(word) || (free && user.dirty(word));
         if alone && seen {
             if free {
@@ -235,7 +253,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             }
             gather.note(Level::Pmd, pmd.va, size);
         }
-        self.table_unlock(pmd.table.pa)
+        self.table_unlock(lock)
     }
 
     /// What a run of entries of a folio may differ in for aging.

@@ -125,7 +125,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if self.format().none(Level::Pmd, word) {
             return Ok(Pmd::None);
         }
-        if self.format().leaf(Level::Pmd, word) {
+        if self.format().trans_huge(word) {
             return Ok(Pmd::Huge(word));
         }
         if self.format().bad(Level::Pmd, word) {
@@ -138,6 +138,16 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// The pmd entry of an address in an open pmd table.
     fn pmd_of<'t>(&self, table: &'t Table, mm: MmId, va: u64) -> Entry<'t> {
         Entry::new(table.view(), self.geometry().index(Level::Pmd, va), va, mm)
+    }
+
+    /// `pmd_lockptr`: the lock of a pmd table. Where those have none of their own it is the mm's, known by its root.
+    fn pmd_lockptr(&self, pmd: Entry<'_>) -> u64 {
+        if B::splits_pmd_locks() { pmd.table.pa } else { self.machine.mm(pmd.mm).root_pa }
+    }
+
+    /// `pmd_present` of a large leaf. Where such can be migrated, one that is not present is no leaf.
+    fn huge_present(&self, word: u64) -> bool {
+        B::thp_migration() || self.format().present(Level::Pmd, word)
     }
 
     /// `pmd_lock`, and the mm's own lock at pud level: a lock without a mapping.

@@ -104,7 +104,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         if !B::moves_tables(self) || !self.entry_none(to)? {
             return Ok(false);
         }
-        let (lock, other) = (from.table.pa, to.table.pa);
+        let (lock, other) = (self.pmd_lockptr(from), self.pmd_lockptr(to));
         self.table_lock(lock)?;
         if other != lock {
             self.table_lock(other)?;

@@ -37,9 +37,9 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
             let at = self.entry_behind(first, n);
             let word = B::ptep_get(self, at)?;
             let format = self.format();
-            let user = helpers(&format);
             // What nobody used is passed over, if nobody else is asked (`get_pte_pfn`).
-            if format.present(Level::Pte, word) && !user.special(word) && user.young(word) {
+            let used = format.present(Level::Pte, word) && helpers(&format).young(word);
+            if used && !self.is_special(word) {
                 young += i64::from(B::test_and_clear_young(self, at)?);
             }
         }

@@ -77,9 +77,10 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         // The whole table is empty now, and nobody can fill it while its lock is held.
         let empty = reclaim && reached == end && end - start == self.geometry().size(Level::Pmd);
         if empty {
-            self.table_lock(pmd.table.pa)?;
+            let lock = self.pmd_lockptr(pmd);
+            self.table_lock(lock)?;
             self.set_entry(pmd, self.format().empty(Level::Pmd), Store::Clear)?;
-            self.table_unlock(pmd.table.pa)?;
+            self.table_unlock(lock)?;
         }
         self.pte_end(Site::ZapPteRange)?;
         if zapped.flush {
@@ -121,7 +122,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
                 break;
             }
             if !self.format().present(Level::Pte, word) {
-                self.pte_clear(at)?;
+                B::pte_clear_not_present(self, at, gather.stale.full)?;
                 zapped.count += 1;
                 continue;
             }
