@@ -37,6 +37,7 @@ class Script:
         self.size = min(self.size, (end - self.base) // self.pmd * self.pmd - self.pmd)
         self.deep = self.size >= 15 * self.pud and self.pud > self.pmd
         self.io = configuration.io
+        self.outside = configuration.outside
         self.lines: list[str] = []
 
     def add(self, *words: object) -> None:
@@ -77,6 +78,8 @@ class Script:
         self.add("walk", hex(self.base), hex(self.size))
         self.inside("vunmap", self.at(0), hex(self.size))
         self.add("walk", hex(self.base), hex(self.size))
+        if self.outside:
+            self.beside()
         self.inside("unarea", hex(self.base), hex(self.size))
         return self.lines
 
@@ -168,6 +171,16 @@ class Script:
         self.inside("vmpr", self.at(at), hex(self.pud), hex(io), "rw")
         self.inside("vunmap", self.at(at), hex(self.pud))
 
+    def beside(self) -> None:
+        """Where a top-level entry is made, which other address spaces must get."""
+        at, window = self.outside, ("@", hex(self.outside), hex(1 << 30))
+        table = at + 2 * self.pmd
+        self.add("vmpr", hex(at), self.bytes(1), self.memory(1), "rw", *window)
+        self.add("vmpr", hex(at + self.page), self.bytes(1), self.memory(1), "rw", *window)
+        self.add("vunmap", hex(at), self.bytes(2), *window)
+        self.add("apply", hex(table), self.bytes(2), 1, 1, self.memory(1), "rw", *window)
+        self.add("vunmap", hex(table), self.bytes(2), *window)
+
     def areas(self) -> None:
         """What drivers ask for, and give back."""
         self.add("purge")
@@ -237,19 +250,19 @@ class Script:
     def one(self, at: int, count: int, taken: set[int]) -> None:
         """One random command."""
         kind = self.random.choices(KINDS, WEIGHTS)[0]
-        pages = range(at, at + count)
         if kind == "vmpr":
             # On an occupied entry it is a BUG.
             while count > 1 and taken & set(range(at, at + count)):
                 count //= 2
-            if taken & set(range(at, at + count)):
+            if at in taken:
                 kind = "vunmapnf"
+        pages = range(at, at + count)
         frame = self.random.randrange(1, 8192)
         match kind:
             case "vmpr":
                 prot = self.random.choice(("rw", "rw", "ro", "rwx", "nc"))
                 self.inside("vmpr", self.at(at), self.bytes(count), self.memory(frame), prot)
-                taken.update(range(at, at + count))
+                taken.update(pages)
             case "vmaps":
                 order = self.random.choice("ccrsx")
                 a, b = self.random.randrange(900), self.random.randrange(1, 9)

@@ -38,6 +38,8 @@ class Configuration:
     """Where memory that is none may lie: what `vmap_page_range` and `ioremap` map."""
     area_bytes: int = 0
     """Of the area in which ranges are mapped, where the vmalloc space is small."""
+    outside: int = 0
+    """A place beside the vmalloc space, with an empty top-level entry of its own."""
     features: frozenset[str] = field(default_factory=frozenset)
     ptdump: tuple[str, ...] = ()
     memory: int = 512
@@ -114,7 +116,7 @@ _RISCV = Configuration(
     image="arch/riscv/boot/Image",
     console="ttyS0",
     options=("64BIT", "SERIAL_8250", "SERIAL_8250_CONSOLE", "SERIAL_OF_PLATFORM", "RISCV_SBI", "FPU", "RISCV_ISA_C",
-             "RISCV_ALTERNATIVE", "RISCV_ISA_SVNAPOT", "RISCV_ISA_SVPBMT", "SOC_VIRT", "STRICT_KERNEL_RWX",
+             "RISCV_ALTERNATIVE", "RISCV_ISA_SVNAPOT", "RISCV_ISA_SVPBMT", "STRICT_KERNEL_RWX",
              "PTDUMP_DEBUGFS", "NONPORTABLE"),
     features=SET_MEMORY | IOREMAP | LARGER,
     ptdump=_DUMP_FILES,
@@ -156,7 +158,7 @@ _ARM = Configuration(
     image="arch/arm/boot/zImage",
     console="ttyAMA0",
     options=("ARCH_MULTIPLATFORM", "ARCH_MULTI_V7", "ARCH_VIRT", "SERIAL_AMBA_PL011", "SERIAL_AMBA_PL011_CONSOLE",
-             "AEABI", "VFP", "NEON", "ARM_PSCI", "PTDUMP_DEBUGFS", "SMP_ON_UP", "OABI_COMPAT=n", "HAVE_ARM_ARCH_TIMER",
+             "AEABI", "VFP", "NEON", "ARM_PSCI", "ARM_PTDUMP_DEBUGFS", "SMP_ON_UP", "HAVE_ARM_ARCH_TIMER",
              "VMSPLIT_3G"),
     user_window=0x5000_0000,
     io=0x9000_0000,
@@ -202,9 +204,10 @@ ALL = (
     _like(_ARM64, "4k39-ptdump", "ARM64_4K_PAGES", "ARM64_VA_BITS_39", *_ARM64_DUMP, ptdump=_DUMP_FILES),
     _like(_ARM64, "4k39-debug_pagealloc", "ARM64_4K_PAGES", "ARM64_VA_BITS_39", "DEBUG_PAGEALLOC",
           "DEBUG_PAGEALLOC_ENABLE_DEFAULT"),
-    _like(_X86, "5lvl", "X86_5LEVEL", "PTDUMP_DEBUGFS", ptdump=_X86_DUMP),
+    _like(_X86, "5lvl", "X86_5LEVEL", "PTDUMP_DEBUGFS", ptdump=_X86_DUMP, user_window=0x50_0000_0000_0000,
+          outside=0xffd2_0000_0000_0000),
     _like(_X86, "4lvl-pti-debug_pagealloc", "MITIGATION_PAGE_TABLE_ISOLATION", "DEBUG_PAGEALLOC",
-          "DEBUG_PAGEALLOC_ENABLE_DEFAULT", command_line="pti=on"),
+          "DEBUG_PAGEALLOC_ENABLE_DEFAULT", command_line="pti=on", outside=0xffff_eb80_0000_0000),
     _like(_I386, "pae-nopti", "HIGHMEM64G", "X86_PAE", "PTDUMP_DEBUGFS", ptdump=_X86_DUMP, memory=1280),
     _like(_I386, "2level", "HIGHMEM4G", "PTDUMP_DEBUGFS", ptdump=_X86_DUMP, memory=1280, io=0xa000_0000),
     _like(_I386, "2level-nohighmem-debug_pagealloc", "NOHIGHMEM", "DEBUG_PAGEALLOC",
@@ -221,7 +224,7 @@ ALL = (
     _like(_PPC, "radix64k", "PPC_64K_PAGES", build="64k"),
     _like(_PPC, "hash64k", "PPC_64K_PAGES", qemu=("qemu-system-ppc64", "-M", "pseries,cap-htm=off,x-vof=on",
                                                   "-cpu", "POWER8"), build="64k"),
-    _like(_ARM, "lpae", "ARM_LPAE", features=IOREMAP | HUGE),
+    _like(_ARM, "lpae", "ARM_LPAE"),
     _like(_ARM, "classic"),
     _like(_SPARC, "8k"),
     _like(_LOONGARCH, "16k3level", "16KB_3LEVEL"),

@@ -27,9 +27,12 @@ def build_init(configuration: Configuration, source: Path, include: Path, out: P
     if any(option.startswith("LLVM=") for option in configuration.make):
         triple = {"loongarch": "loongarch64-linux-gnu", "riscv": "riscv32-linux-gnu"}[configuration.arch]
         command = ["clang-19", f"--target={triple}", "-fuse-ld=lld-19"]
-    small = source / "tools" / "include" / "nolibc"
-    command += ["-Os", "-static", "-nostdlib", "-nostdinc", "-fno-stack-protector", "-fno-asynchronous-unwind-tables"]
-    command += ["-include", str(small / "nolibc.h"), "-isystem", str(include), *configuration.user_flags]
+    small = source / "tools" / "include" / "nolibc" / "nolibc.h"
+    if configuration.arch == "sparc64":
+        small = HERE / "guest" / "sparc64.h"
+        sources.append(str(HERE / "guest" / "sparc64.c"))
+    command += ["-Os", "-static", "-nostdlib", "-nostdinc", "-fno-builtin", "-fno-stack-protector", "-fno-asynchronous-unwind-tables"]
+    command += ["-include", str(small), "-isystem", str(include), *configuration.user_flags]
     subprocess.run([*command, "-o", str(out), *sources, "-lgcc"], check=True)
     return out
 

@@ -64,7 +64,7 @@ def _make(configuration: Configuration, tree: Path, build: Path, *targets: str, 
     # Builds repeat: no date, no name of a machine.
     fixed = {"KBUILD_BUILD_TIMESTAMP": "1970-01-01", "KBUILD_BUILD_USER": "recorder", "KBUILD_BUILD_HOST": "recorder"}
     subprocess.run(
-        ["nice", *command, *configuration.make, *targets], check=True, env={**os.environ, **fixed, **environment}
+        [*command, *configuration.make, *targets], check=True, env={**os.environ, **fixed, **environment}
     )
 
 

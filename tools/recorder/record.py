@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="where kernels are built")
     parser.add_argument("--config", choices=list(known), action="append", required=True)
     parser.add_argument("--out", type=Path, required=True, help="where recordings go, a folder each")
-    parser.add_argument("--operations", type=int, default=200, help="random commands besides the fixed ones")
+    parser.add_argument("--operations", type=int, default=220, help="random commands besides the fixed ones")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()

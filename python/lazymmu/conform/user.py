@@ -17,6 +17,7 @@ from lazymmu.conform.changes import BadRecord, Changes
 from lazymmu.conform.changes import recorded as recorded_changes
 from lazymmu.conform.records import read
 from lazymmu.conform.report import Difference, Found, Report
+from lazymmu.conform.session import SPARE
 from lazymmu.conform.user_steps import CHILD, PARENT, BadStep, Op, Seen, Steps
 from lazymmu.errors import ConfigError, ProgramError, RecordingError, RunError
 from lazymmu.machine import load_program
@@ -54,6 +55,7 @@ class Model:
         self.root_level = max(self.levels)
         self.page, self.pmd = self.sizes[1], self.sizes[2]
         self.entry_bytes: int = geometry["entry_bytes"]
+        self.spare: int = geometry["table_frames"] + SPARE[geometry["long_bits"]]
         self.events: list[Any] = []
         self.by_hardware = 0
 
@@ -77,6 +79,27 @@ class Model:
             if self.machine.classify(level, word) != "table":
                 return
             table = self.machine.table_pa(level, word)
+
+    def adopt(self, changes: Changes) -> int:
+        """Links tables that a step found: other areas of the process have them, and no record shows how they came."""
+        shown = {(c.level, c.va) for c in changes}
+        adopted = 0
+        for change in sorted(changes, key=lambda c: -c.level):
+            table = self.machine.roots()[PARENT]
+            for level in range(self.root_level, change.level, -1):
+                shift, entries = self.levels[level]
+                at = table + (change.va >> shift & entries - 1) * self.entry_bytes
+                word = self.machine.peek(at)
+                if self.machine.classify(level, word) != "table":
+                    if word or (level, change.va & ~(self.sizes[level] - 1)) in shown:
+                        break
+                    self.spare += max(self.page, self.levels[level - 1][1] * self.entry_bytes)
+                    self.machine.add_table(self.spare, level - 1)
+                    word = self.machine.table_word(level, self.spare)
+                    self.machine.poke(at, word)
+                    adopted += 1
+                table = self.machine.table_pa(level, word)
+        return adopted
 
     def place(self, va: int) -> tuple[int, int] | None:
         """Where the leaf entry of an address lies, and its word."""
@@ -224,6 +247,7 @@ class UserFile:
         if self.kernel.xen and record.get("ev"):
             state = next((call[-1] for call in record["ev"] if isinstance(call[-1], dict)), {})
             model.machine.set_lazy(0, 0, calls.paused(state))
+        self.result.adopted += model.adopt(changes)
         before = model.entries()
         model.events.clear()
         found: list[Found] = []

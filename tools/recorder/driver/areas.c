@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* Commands on areas under slot numbers, and on the memory behind them. */
 #include <linux/io.h>
+#include <linux/mm.h>
 #include <linux/set_memory.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>

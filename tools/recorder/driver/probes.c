@@ -90,7 +90,7 @@ static struct event *next_event(const char *name)
 {
 	struct event *e;
 
-	if (current != watched || in_interrupt())
+	if (current != watched)
 		return NULL;
 	if (count == MOST_EVENTS) {
 		overflow = true;
