@@ -185,12 +185,12 @@ class Script:
         """What drivers ask for, and give back."""
         self.add("purge")
         if self.has("ioremap"):
-            sizes = (self.page, 3 * self.page, 17 * self.page, self.pmd, self.pmd + 5 * self.page, 2 * self.pmd)
-            sizes = tuple(size for size in sizes if size <= self.size // 4 and size < 1 << 28)
+            wanted = (self.page, 3 * self.page, 17 * self.page, self.pmd, self.pmd + 5 * self.page, 2 * self.pmd)
+            fitting = [size for size in wanted if size <= self.size // 4 and size < 1 << 28]
             step = max(1 << 24, 4 * self.pmd) if self.page > 4096 else 1 << 24
-            for slot, size in enumerate(sizes):
+            for slot, size in enumerate(fitting):
                 self.add("ioremap", slot, hex(self.io + slot * step), hex(size))
-            for slot in range(len(sizes)):
+            for slot in range(len(fitting)):
                 self.add("iounmap", slot)
             self.add("purge")
         small = self.size <= 1 << 25

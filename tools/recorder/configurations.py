@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-COMMON = """
-EXPERT MMU SMP PRINTK BUG TTY BLK_DEV_INITRD BINFMT_ELF PROC_FS SYSFS DEBUG_KERNEL DEBUG_FS SHMEM TMPFS MEMFD_CREATE
-ADVISE_SYSCALLS FUTEX MULTIUSER POSIX_TIMERS KALLSYMS KALLSYMS_ALL MODULES KPROBES HUGETLBFS TRANSPARENT_HUGEPAGE
-TRANSPARENT_HUGEPAGE_MADVISE VMAP_STACK DEVMEM
-""".split()
+COMMON = (
+    "EXPERT", "MMU", "SMP", "PRINTK", "BUG", "TTY", "BLK_DEV_INITRD", "BINFMT_ELF", "PROC_FS", "SYSFS", "DEBUG_KERNEL",
+    "DEBUG_FS", "SHMEM", "TMPFS", "MEMFD_CREATE", "ADVISE_SYSCALLS", "FUTEX", "MULTIUSER", "POSIX_TIMERS", "KALLSYMS",
+    "KALLSYMS_ALL", "MODULES", "KPROBES", "HUGETLBFS", "TRANSPARENT_HUGEPAGE", "TRANSPARENT_HUGEPAGE_MADVISE",
+    "VMAP_STACK",
+)  # fmt: skip
 """Options that every kernel gets where its architecture has them."""
 
 
@@ -130,8 +131,7 @@ _S390 = Configuration(
     qemu=("qemu-system-s390x", "-M", "s390-ccw-virtio", "-cpu", "max"),
     image="arch/s390/boot/bzImage",
     console="ttysclp0",
-    options=("SCLP_VT220_TTY", "SCLP_VT220_CONSOLE", "MARCH_Z196", "PTDUMP_DEBUGFS", "KERNEL_GZIP", "KERNEL_UNCOMPRESSED"),
-    features=HUGE,
+    options=("SCLP_VT220_TTY", "SCLP_VT220_CONSOLE", "MARCH_Z196", "PTDUMP_DEBUGFS", "KERNEL_UNCOMPRESSED"),
     ptdump=_DUMP_FILES,
     image_arch="s390x",
 )  # fmt: skip

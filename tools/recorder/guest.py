@@ -31,7 +31,15 @@ def build_init(configuration: Configuration, source: Path, include: Path, out: P
     if configuration.arch == "sparc64":
         small = HERE / "guest" / "sparc64.h"
         sources.append(str(HERE / "guest" / "sparc64.c"))
-    command += ["-Os", "-static", "-nostdlib", "-nostdinc", "-fno-builtin", "-fno-stack-protector", "-fno-asynchronous-unwind-tables"]
+    command += [
+        "-Os",
+        "-static",
+        "-nostdlib",
+        "-nostdinc",
+        "-fno-builtin",
+        "-fno-stack-protector",
+        "-fno-asynchronous-unwind-tables",
+    ]
     command += ["-include", str(small), "-isystem", str(include), *configuration.user_flags]
     subprocess.run([*command, "-o", str(out), *sources, "-lgcc"], check=True)
     return out

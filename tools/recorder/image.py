@@ -1,4 +1,4 @@
-"""A table image: every page of tables that the kernel's and the program's root lead to, read from the guest's memory."""
+"""A table image: every page of tables below the kernel's and the program's root, read from the guest's memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def table_image(configuration: Configuration, info: Mapping[str, Any], found: Ma
     roots = found["roots"]
     tables = {int(text, 0) for root in roots.values() for text in root["tables"]}
     # A table may be larger than a page, or share one.
-    pages = set()
+    pages: set[int] = set()
     for pa in tables:
         size = max(_largest(info), page)
         pages.update(range(pa & ~(page - 1), (pa & ~(page - 1)) + (size if size > page else page), page))

@@ -63,9 +63,7 @@ def _make(configuration: Configuration, tree: Path, build: Path, *targets: str, 
         command.append(f"CROSS_COMPILE={configuration.cross}")
     # Builds repeat: no date, no name of a machine.
     fixed = {"KBUILD_BUILD_TIMESTAMP": "1970-01-01", "KBUILD_BUILD_USER": "recorder", "KBUILD_BUILD_HOST": "recorder"}
-    subprocess.run(
-        [*command, *configuration.make, *targets], check=True, env={**os.environ, **fixed, **environment}
-    )
+    subprocess.run([*command, *configuration.make, *targets], check=True, env={**os.environ, **fixed, **environment})
 
 
 def configure(configuration: Configuration, tree: Path, build: Path) -> Sequence[str]:

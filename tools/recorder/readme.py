@@ -26,7 +26,7 @@ def readme(
     """The text."""
     kinds = Counter(str(record["cmd"]).split()[0] for record in ops)
     errors = Counter(f"{str(r['cmd']).split()[0]} {r['ret']}" for r in ops if r.get("ret"))
-    probes = next((r["on"] for r in ops if r["cmd"] == "probes"), [])
+    probes: list[str] = next((r["on"] for r in ops if r["cmd"] == "probes"), [])
     changed = sum(r.get("nchg", 0) for r in ops)
     options = " ".join(option for option in configuration.options)
     command = f"python tools/recorder/record.py --source LINUX --work BUILDS --config {configuration.key} --out FOLDER"
@@ -34,7 +34,8 @@ def readme(
         f"# {guest_name(configuration, info)}",
         "",
         f"Linux {info['release']} (Debian's `linux-source-6.12`), {info['machine']}, recorded by `tools/recorder` on",
-        f"{datetime.date.today().isoformat()} under {_version(configuration.qemu[:1])}, TCG. No model produced any of it.",
+        f"{datetime.date.today().isoformat()} under {_version(configuration.qemu[:1])}, TCG.",
+        "No model produced any of it.",
         "",
         f"* made with: `{command}`",
         f"* machine: `{' '.join(configuration.qemu)} -smp 2 -m {configuration.memory}`",

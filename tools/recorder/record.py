@@ -35,7 +35,14 @@ class Places:
     out: Path
 
 
-def boot(configuration: Configuration, image: Path, init: Path, script: list[str], folder: Path) -> tuple[Guest, Answers]:
+def say(text: str) -> None:
+    """Tells how far it is."""
+    sys.stderr.write(text + "\n")
+
+
+def boot(
+    configuration: Configuration, image: Path, init: Path, script: list[str], folder: Path
+) -> tuple[Guest, Answers]:
     """Runs a script in a guest, which then stands still."""
     initrd = folder / "initrd"
     initrd.write_bytes(archive(init, "\n".join(script) + "\n"))
@@ -88,7 +95,8 @@ def save(configuration: Configuration, places: Places, guest: Guest, answers: An
     probes = [r for r in answers.records if r["cmd"] == "probes"]
     apart = ("info", "user", "image")
     ops = [infos[0], *(r for r in answers.records if r["cmd"] not in apart)]
-    _write(out, "ops.txt", "\n".join(line for line in script if not line.startswith(("cat", "set /", "steps", "image"))) + "\n")
+    commands = (line for line in script if not line.startswith(("cat", "set /", "steps", "image")))
+    _write(out, "ops.txt", "\n".join(commands) + "\n")
     _write(out, "ops.jsonl", _lines(ops))
     _write(out, "user.jsonl", _lines([probes[0], *user, probes[-1]]))
     info = infos[-1]
@@ -106,7 +114,7 @@ def record(configuration: Configuration, places: Places, arguments: argparse.Nam
     """Builds, boots twice, and writes."""
     tree = kernel.overlay(places.source, places.build.parent / "overlay")
     missing = kernel.configure(configuration, tree, places.build)
-    print(f"{configuration.key}: not in .config: {' '.join(missing) or 'nothing'}", file=sys.stderr)
+    say(f"{configuration.key}: not in .config: {' '.join(missing) or 'nothing'}")
     image = kernel.compile_kernel(configuration, tree, places.build, arguments.jobs)
     include = kernel.headers(configuration, tree, places.build)
     folder = places.build / f"guest-{configuration.name}"
@@ -118,12 +126,12 @@ def record(configuration: Configuration, places: Places, arguments: argparse.Nam
     guest, answers = boot(configuration, image, init, script, folder)
     try:
         if answers.refused:
-            print(f"{configuration.key}: refused: {answers.refused}", file=sys.stderr)
+            say(f"{configuration.key}: refused: {answers.refused}")
         save(configuration, places, guest, answers, script)
     finally:
         guest.stop()
     size = sum(file.stat().st_size for file in places.out.iterdir())
-    print(f"{places.out}: {len(answers.records)} records, {size // 1000} kB", file=sys.stderr)
+    say(f"{places.out}: {len(answers.records)} records, {size // 1000} kB")
 
 
 def main() -> None:
