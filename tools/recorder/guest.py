@@ -41,7 +41,7 @@ def build_init(configuration: Configuration, source: Path, include: Path, out: P
         "-fno-asynchronous-unwind-tables",
     ]
     command += ["-include", str(small), "-isystem", str(include), *configuration.user_flags]
-    subprocess.run([*command, "-o", str(out), *sources, "-lgcc"], check=True)
+    subprocess.run([*command, "-o", str(out), *sources], check=True)
     return out
 
 

@@ -64,8 +64,8 @@ static void say_ioremap(void)
 	p4d = p4d_offset(pgd, va);
 	pud = pud_offset(p4d, va);
 	pmd = pmd_offset(pud, va);
-	hex("pte_ioremap", pte_val(ptep_get(pte_offset_kernel(pmd, va))));
-	hex("pte_ioremap_pa", pa);
+	/* Without what says where the page is. */
+	hex("prot_ioremap", pte_val(ptep_get(pte_offset_kernel(pmd, va))) ^ pte_val(pfn_pte(PHYS_PFN(pa), __pgprot(0))));
 	iounmap(io);
 #endif
 }
