@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import time
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +96,8 @@ class Guest:
     def lines(self, seconds: float) -> Iterator[str]:
         """What it prints, until it has said all."""
         assert self.process.stdout is not None
-        end = time.monotonic() + seconds
+        watchdog = threading.Timer(seconds, self.process.kill)
+        watchdog.start()
         with (self.folder / "serial.txt").open("w") as log:
             for raw in self.process.stdout:
                 line = raw.decode("utf-8", "replace").rstrip("\r\n")
@@ -104,9 +105,9 @@ class Guest:
                 log.flush()
                 yield line
                 if line.startswith("@D"):
+                    watchdog.cancel()
                     return
-                if time.monotonic() > end:
-                    break
+        watchdog.cancel()
         raise GuestError(f"the guest stopped early; see {self.folder / 'serial.txt'}")
 
     def answers(self, seconds: float) -> Answers:

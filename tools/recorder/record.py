@@ -41,14 +41,14 @@ def say(text: str) -> None:
 
 
 def boot(
-    configuration: Configuration, image: Path, init: Path, script: list[str], folder: Path
+    configuration: Configuration, image: Path, init: Path, script: list[str], folder: Path, seconds: float
 ) -> tuple[Guest, Answers]:
     """Runs a script in a guest, which then stands still."""
     initrd = folder / "initrd"
     initrd.write_bytes(archive(init, "\n".join(script) + "\n"))
     guest = Guest(configuration, image, initrd, folder)
     try:
-        return guest, guest.answers(900)
+        return guest, guest.answers(seconds)
     except BaseException:
         guest.stop()
         raise
@@ -120,10 +120,10 @@ def record(configuration: Configuration, places: Places, arguments: argparse.Nam
     folder = places.build / f"guest-{configuration.name}"
     folder.mkdir(exist_ok=True)
     init = build_init(configuration, places.source, include, folder / "init")
-    guest, first = boot(configuration, image, init, ["info"], folder)
+    guest, first = boot(configuration, image, init, ["info"], folder, arguments.seconds)
     guest.stop()
     script = script_of(configuration, first.records[0], arguments.operations, arguments.seed)
-    guest, answers = boot(configuration, image, init, script, folder)
+    guest, answers = boot(configuration, image, init, script, folder, arguments.seconds)
     try:
         if answers.refused:
             say(f"{configuration.key}: refused: {answers.refused}")
@@ -144,6 +144,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where recordings go, a folder each")
     parser.add_argument("--operations", type=int, default=220, help="random commands besides the fixed ones")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=600, help="how long a guest may take")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     source = arguments.source.resolve()

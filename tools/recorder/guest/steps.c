@@ -250,10 +250,18 @@ static void shared(void)
 	close(fd);
 }
 
-static void set(const char *path, const char *value)
+/* What large folios of a size are for. */
+static void set_size(unsigned long bytes, const char *value)
 {
-	int fd = open(path, O_WRONLY);
+	char path[100] = "/sys/kernel/mm/transparent_hugepage/hugepages-", digits[12], *at = path + strlen(path);
+	int count = 0, fd;
 
+	for (bytes /= 1024; bytes; bytes /= 10)
+		digits[count++] = '0' + bytes % 10;
+	while (count)
+		*at++ = digits[--count];
+	memcpy(at, "kB/enabled", sizeof("kB/enabled"));
+	fd = open(path, O_WRONLY);
 	if (fd < 0)
 		return;
 	if (write(fd, value, strlen(value)) > 0)
@@ -271,10 +279,8 @@ void user_steps(unsigned long start, unsigned long page_bytes, unsigned long pmd
 	if (thp)
 		large();
 	if (mthp) {
-		set("/sys/kernel/mm/transparent_hugepage/hugepages-2048kB/enabled", "never");
-		set("/sys/kernel/mm/transparent_hugepage/hugepages-32768kB/enabled", "never");
-		set("/sys/kernel/mm/transparent_hugepage/hugepages-1024kB/enabled", "never");
-		set("/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled", "madvise");
+		set_size(pmd, "never");
+		set_size(0x10000, "madvise");
 		blocks();
 	}
 	shared();
