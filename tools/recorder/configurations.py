@@ -131,7 +131,7 @@ _S390 = Configuration(
     qemu=("qemu-system-s390x", "-M", "s390-ccw-virtio", "-cpu", "max"),
     image="arch/s390/boot/bzImage",
     console="ttysclp0",
-    options=("SCLP_VT220_TTY", "SCLP_VT220_CONSOLE", "MARCH_Z196", "PTDUMP_DEBUGFS", "KERNEL_UNCOMPRESSED"),
+    options=("SCLP_VT220_TTY", "SCLP_VT220_CONSOLE", "MARCH_Z196", "PCI", "PTDUMP_DEBUGFS", "KERNEL_UNCOMPRESSED"),
     ptdump=_DUMP_FILES,
     image_arch="s390x",
 )  # fmt: skip

@@ -67,7 +67,9 @@ def script_of(configuration: Configuration, info: Mapping[str, Any], operations:
         f"steps {configuration.user_window} {page} {pmd} {large} {blocks}",
         "probes 0",
         "info",
-        *(f"cat /sys/kernel/debug/{name}" for name in configuration.ptdump),
+        "purge",
+        # The second time, for the first may have needed memory.
+        *[f"cat /sys/kernel/debug/{name}" for name in configuration.ptdump] * 2,
         "image",
     ]
 
@@ -93,8 +95,9 @@ def save(configuration: Configuration, places: Places, guest: Guest, answers: An
     infos = [r for r in answers.records if r["cmd"] == "info"]
     user = [r for r in answers.records if r["cmd"] == "user"]
     probes = [r for r in answers.records if r["cmd"] == "probes"]
-    apart = ("info", "user", "image")
-    ops = [infos[0], *(r for r in answers.records if r["cmd"] not in apart)]
+    last = max(n for n, r in enumerate(answers.records) if r["cmd"] == "info")
+    apart = ("info", "user")
+    ops = [infos[0], *(r for r in answers.records[:last] if r["cmd"] not in apart)]
     commands = (line for line in script if not line.startswith(("cat", "set /", "steps", "image")))
     _write(out, "ops.txt", "\n".join(commands) + "\n")
     _write(out, "ops.jsonl", _lines(ops))

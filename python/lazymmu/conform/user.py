@@ -40,7 +40,7 @@ HARDWARE_BITS = {
 
 PAE_ROOT = 3
 EMULATED = 1 << 5
-"""In a page-directory-pointer entry of PAE this bit is reserved (SDM vol. 3A table 4-8); QEMU's walker sets it as accessed."""
+"""Reserved in a page-directory-pointer entry of PAE (SDM vol. 3A table 4-8); QEMU's walker sets it as accessed."""
 
 
 class Model:

@@ -49,7 +49,7 @@ static void say_levels(void)
 /* Where an area that ioremap makes has its protection from, only ioremap knows: one page of it tells. */
 static void say_ioremap(void)
 {
-#if defined(CONFIG_HAS_IOMEM) && !defined(CONFIG_SPARC64) && !defined(CONFIG_LOONGARCH)
+#if defined(CONFIG_HAS_IOMEM) && !defined(CONFIG_SPARC64) && !defined(CONFIG_LOONGARCH) && !defined(CONFIG_S390)
 	phys_addr_t pa = (phys_addr_t)(max_pfn + 16) << PAGE_SHIFT;
 	void __iomem *io = ioremap(pa, PAGE_SIZE);
 	unsigned long va = (unsigned long)io & PAGE_MASK;
