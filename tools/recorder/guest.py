@@ -41,7 +41,9 @@ def build_init(configuration: Configuration, source: Path, include: Path, out: P
         "-fno-asynchronous-unwind-tables",
     ]
     command += ["-include", str(small), "-isystem", str(include), *configuration.user_flags]
-    subprocess.run([*command, "-o", str(out), *sources], check=True)
+    # 32-bit arm divides by a function.
+    library = ["-lgcc"] if configuration.arch == "arm" else []
+    subprocess.run([*command, "-o", str(out), *sources, *library], check=True)
     return out
 
 

@@ -175,6 +175,7 @@ class _File:
             return
         for complaint in self.session.prepare(changes, strict=command.window is not None):
             yield "state before", complaint, ""
+        changes = self.session.as_new(changes)
         scene = Scene(self.kernel, record, self.allocations, lambda: self._leaves(changes), self._leaf)
         self._before(record, command, scene, changes)
         # The worker has long been there.

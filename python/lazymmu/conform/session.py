@@ -55,7 +55,10 @@ class Session:
         self.spare = layout["table_frames"] + SPARE[geometry["long_bits"]]
         self.model_root = self.machine.roots()[0]
         self.kernel_root = kernel.number("init_mm_pgd_pa")
+        self._empty: dict[int, int] = {}
         self.touched: dict[int, npt.NDArray[np.bool_]] = {}
+        self.made: Words = np.empty(0, np.uint64)
+        """Tables of the command at hand that are new."""
         self.adopted = 0
         if kernel.xen:
             self.machine.set_ram_end(kernel.number("max_pfn") << kernel.number("page_shift"))
@@ -97,7 +100,9 @@ class Session:
         return table + index * self.entry_bytes
 
     def _fresh(self) -> int:
-        self.spare += 1 << self.levels[1][0]
+        # Tables of upper levels may be larger than a page.
+        largest = max(entries for _, entries in self.levels.values()) * self.entry_bytes
+        self.spare += max(1 << self.levels[1][0], largest)
         return self.spare
 
     def _move(self, level: int, va: int, parent: int, child: int) -> None:
@@ -182,13 +187,33 @@ class Session:
         for change in upper:
             if self.links(change):
                 made[self._guest(change, changes)] = change
-        old = np.isin(changes.table, np.array(list(made), np.uint64), invert=True)
+        self.made = np.array(list(made), np.uint64)
+        old = np.isin(changes.table, self.made, invert=True)
         complaints = self._take_over(changes.rows(old), strict=strict)
         for pa, change in made.items():
             base = change.va & ~(self.sizes[change.level] - 1)
             self.machine.plan_frame(change.level - 1, base, pa)
             self.touched.pop(pa, None)
         return complaints
+
+    def empty(self, level: int) -> int:
+        """What an entry of a new table holds."""
+        if level not in self._empty:
+            table = self._fresh()
+            self.machine.add_table(table, level)
+            self._empty[level] = self.machine.peek(table)
+        return self._empty[level]
+
+    def as_new(self, changes: Changes) -> Changes:
+        """Without the empty entries of new tables; of the others the model has nothing before, whatever records show."""
+        new = np.isin(changes.table, self.made)
+        if not new.any():
+            return changes
+        words = np.array([self.empty(n) if n in self.levels else 0 for n in range(6)], np.uint64)[changes.level]
+        old = np.where(new, np.uint64(0), changes.old)
+        shown = ~new | (changes.new != words)
+        level, table, index, va, _, now = changes.columns()
+        return Changes(level, table, index, va, old, now).rows(shown)
 
     def _take_over(self, changes: Changes, *, strict: bool) -> list[str]:
         complaints: list[str] = []

@@ -97,7 +97,8 @@ class Model:
                 if self.machine.classify(level, word) != "table":
                     if word or (level, change.va & ~(self.sizes[level] - 1)) in shown:
                         break
-                    self.spare += max(self.page, self.levels[level - 1][1] * self.entry_bytes)
+                    largest = max(entries for _, entries in self.levels.values()) * self.entry_bytes
+                    self.spare += max(self.page, largest)
                     self.machine.add_table(self.spare, level - 1)
                     word = self.machine.table_word(level, self.spare)
                     self.machine.poke(at, word)
