@@ -136,11 +136,12 @@ _S390 = Configuration(
     image_arch="s390x",
 )  # fmt: skip
 
+_PSERIES = "pseries,cap-htm=off,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken"
 _PPC = Configuration(
     arch="powerpc",
     name="",
     cross="powerpc64le-linux-gnu-",
-    qemu=("qemu-system-ppc64", "-M", "pseries,cap-htm=off,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken", "-cpu", "POWER9"),
+    qemu=("qemu-system-ppc64", "-M", _PSERIES, "-cpu", "POWER9"),
     image="vmlinux",
     console="hvc0",
     options=("PPC64", "PPC_BOOK3S_64", "PPC_PSERIES", "HVC_CONSOLE", "CPU_LITTLE_ENDIAN", "POWER9_CPU",
@@ -223,7 +224,7 @@ ALL = (
     _like(_S390, "3level"),
     _like(_PPC, "radix4k", "PPC_4K_PAGES"),
     _like(_PPC, "radix64k", "PPC_64K_PAGES", build="64k"),
-    _like(_PPC, "hash64k", "PPC_64K_PAGES", qemu=("qemu-system-ppc64", "-M", "pseries,cap-htm=off,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken",
+    _like(_PPC, "hash64k", "PPC_64K_PAGES", qemu=("qemu-system-ppc64", "-M", _PSERIES,
                                                   "-cpu", "POWER8"), build="64k"),
     _like(_ARM, "lpae", "ARM_LPAE"),
     _like(_ARM, "classic"),

@@ -205,7 +205,7 @@ class Session:
         return self._empty[level]
 
     def as_new(self, changes: Changes) -> Changes:
-        """Without the empty entries of new tables; of the others the model has nothing before, whatever records show."""
+        """Without the empty entries of new tables; before the others there was nothing, whatever records show."""
         new = np.isin(changes.table, self.made)
         if not new.any():
             return changes
