@@ -31,7 +31,7 @@ def script(recorder: ModuleType, folder: Path) -> list[str]:
     assert len(known) == len(sys.modules["configurations"].ALL)
     arch, _, name = folder.name.split("-", 2)
     info = json.loads((folder / "info.json").read_text())
-    lines: list[str] = recorder.Script(known[f"{arch}-{name}"], info, 100, 7).everything()
+    lines: list[str] = recorder.Script(known[f"{arch}-{name}"], info, 220, 7).everything()
     return lines
 
 
@@ -39,7 +39,7 @@ def script(recorder: ModuleType, folder: Path) -> list[str]:
 def test_scripts_repeat_and_are_understood(recorder: ModuleType, folder: Path) -> None:
     lines = script(recorder, folder)
     assert lines == script(recorder, folder)
-    assert len(lines) > 200
+    assert len(lines) > 300
     for line in lines:
         command = parse(line)
         assert command.name in COMMANDS or command.name in ("probes", "walk")

@@ -52,6 +52,8 @@ class Session:
         self.sizes = {number: 1 << shift for number, (shift, _) in self.levels.items()}
         self.root_level = max(self.levels)
         self.entry_bytes: int = geometry["entry_bytes"]
+        self.widths = np.full(6, self.entry_bytes, np.uint64)
+        self.widths[self.root_level] = geometry["root_bytes"]
         self.spare = layout["table_frames"] + SPARE[geometry["long_bits"]]
         self.model_root = self.machine.roots()[0]
         self.kernel_root = kernel.number("init_mm_pgd_pa")
@@ -97,7 +99,7 @@ class Session:
 
     def entry(self, table: int, index: int) -> int:
         """The physical address of an entry."""
-        return table + index * self.entry_bytes
+        return table + index * (int(self.widths[self.root_level]) if table == self.model_root else self.entry_bytes)
 
     def _fresh(self) -> int:
         # Tables of upper levels may be larger than a page.
@@ -209,7 +211,7 @@ class Session:
         new = np.isin(changes.table, self.made)
         if not new.any():
             return changes
-        words = np.array([self.empty(n) if n in self.levels else 0 for n in range(6)], np.uint64)[changes.level]
+        words = np.array([self.empty(n) if 0 < n < self.root_level else 0 for n in range(6)], np.uint64)[changes.level]
         old = np.where(new, np.uint64(0), changes.old)
         shown = ~new | (changes.new != words)
         level, table, index, va, _, now = changes.columns()
@@ -274,7 +276,8 @@ class Session:
             mine = changes.table == np.uint64(table)
             level = int(changes.level[mine][0])
             if table not in self.touched:
-                self.touched[table] = np.zeros(self.levels[level][1], np.bool_)
+                # Behind the entries of a leaf table there may be as many for the hardware.
+                self.touched[table] = np.zeros(self.levels[level][1] * (2 if level == 1 else 1), np.bool_)
             places = changes.index[mine]
             if places.max() >= len(self.touched[table]):
                 raise RecordingError(
