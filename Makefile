@@ -53,15 +53,16 @@ test-python: setup
 lint: setup ## rustfmt, clippy, ruff, mypy, stubtest
 	@rustfmt --check $(shell find rust -name '*.rs')
 	cargo clippy --quiet --release --workspace --all-targets -- -D warnings
-	$(BIN)/ruff check python tests docs benches
-	$(BIN)/ruff format --check python tests docs benches
+	$(BIN)/ruff check python tests docs benches tools
+	$(BIN)/ruff format --check python tests docs benches tools
 	$(BIN)/mypy
+	$(BIN)/mypy --strict tools/recorder/record.py
 	$(BIN)/python -m mypy.stubtest lazymmu._native --ignore-disjoint-bases
 
 format: setup ## rustfmt and ruff, in place
 	rustfmt $(shell find rust -name '*.rs')
-	$(BIN)/ruff check --fix-only python tests docs benches
-	$(BIN)/ruff format python tests docs benches
+	$(BIN)/ruff check --fix-only python tests docs benches tools
+	$(BIN)/ruff format python tests docs benches tools
 
 witness: setup ## what others make of the same tables: an emulator's MMU, and two crates
 	$(BIN)/python -m pytest -q -n $(JOBS) tests/witness

@@ -126,7 +126,7 @@ class _Program:
         self.group_shift: int = self.shape["page_shift"] + max(self.shape["cont_ptes"], 1).bit_length() - 1
         self.ram = 0x1_0000_0000 if self.shape["long_bits"] == 64 else 0x1000_0000
         self.users = backend in USER_BACKENDS and source.chance(35)
-        self.large = backend not in ("xen-pv", "powerpc-hash") and len(self.sizes) > 2
+        self.large = backend not in ("xen-pv", "powerpc-hash") and geometry != "riscv-sv32"
         self.slots: list[int] = []
         self.kmaps: list[int] = []
         self.cpus = source.choice((1, 1, 2, 3))

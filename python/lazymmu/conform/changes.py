@@ -60,9 +60,9 @@ class Changes:
         for row in zip(*(column.tolist() for column in self.columns()), strict=True):
             yield Change(*row)
 
-    def addresses(self, entry_bytes: int) -> Words:
-        """Physical addresses of the descriptors."""
-        return self.table + self.index * np.uint64(entry_bytes)
+    def addresses(self, widths: Words) -> Words:
+        """Physical addresses of the descriptors; ``widths`` are the bytes of an entry by level."""
+        return self.table + self.index * widths[self.level]
 
 
 def recorded(runs: Iterable[Sequence[Any]], sizes: Mapping[int, int], *, swapped: bool = False) -> Changes:

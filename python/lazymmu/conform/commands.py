@@ -272,8 +272,9 @@ def _unarea(c: Command, _: Scene) -> list[Op]:
 def _ioremap(c: Command, s: Scene) -> list[Op]:
     at = s.address() & ~(s.page - 1)
     arguments = {"slot": c.number(0), "pa": c.number(1), "size": c.number(2), "at": at}
-    # ioremap: Device-nGnRE on arm64, uncached-minus on x86.
+    # ioremap: what the recorded kernel has for it, else Device-nGnRE on arm64, uncached-minus on x86.
     prot = "prot_io" if s.kernel.backend == "arm64" else "prot_nc"
+    prot = "prot_ioremap" if "prot_ioremap" in s.kernel.info else prot
     return [{"ioremap": {**arguments, "prot": s.kernel.number(prot)}}]
 
 

@@ -174,6 +174,7 @@ class _File:
             return
         for complaint in self.session.prepare(changes, strict=command.window is not None):
             yield "state before", complaint, ""
+        changes = self.session.as_new(changes)
         scene = Scene(self.kernel, record, self.allocations, lambda: self._leaves(changes), self._leaf)
         self._before(record, command, scene, changes)
         # The worker has long been there.
@@ -334,7 +335,7 @@ class _File:
         """Descriptors that differ; and those in the window that only the model changed."""
         found: list[Found] = []
         self.result.count("descriptors", len(changes))
-        width = self.session.entry_bytes
+        width = self.session.widths
         there, here = changes.addresses(width), ran.changes.addresses(width)
         order = np.argsort(here)
         at = np.minimum(np.searchsorted(here[order], there), max(len(here) - 1, 0))
@@ -364,7 +365,7 @@ class _File:
     def _in_window(self, window: tuple[int, int], ran: Ran) -> Any:
         """Which changes of the model a record of this window would show."""
         start, end = window
-        addresses = ran.changes.addresses(self.session.entry_bytes)
+        addresses = ran.changes.addresses(self.session.widths)
         model = np.where(
             ran.changes.table == np.uint64(self.session.kernel_root),
             addresses - np.uint64(self.session.kernel_root) + np.uint64(self.session.model_root),

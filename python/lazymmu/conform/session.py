@@ -56,10 +56,15 @@ class Session:
         self.sizes = {number: 1 << shift for number, (shift, _) in self.levels.items()}
         self.root_level = max(self.levels)
         self.entry_bytes: int = geometry["entry_bytes"]
+        self.widths = np.full(6, self.entry_bytes, np.uint64)
+        self.widths[self.root_level] = geometry["root_bytes"]
         self.spare = layout["table_frames"] + SPARE[geometry["long_bits"]]
         self.model_root = self.machine.roots()[0]
         self.kernel_root = kernel.number("init_mm_pgd_pa")
+        self._empty: dict[int, int] = {}
         self.touched: dict[int, npt.NDArray[np.bool_]] = {}
+        self.made: Words = np.empty(0, np.uint64)
+        """Tables of the command at hand that are new."""
         self.adopted = 0
         if kernel.xen:
             self.machine.set_ram_end(kernel.number("max_pfn") << kernel.number("page_shift"))
@@ -98,10 +103,12 @@ class Session:
 
     def entry(self, table: int, index: int) -> int:
         """The physical address of an entry."""
-        return table + index * self.entry_bytes
+        return table + index * (int(self.widths[self.root_level]) if table == self.model_root else self.entry_bytes)
 
     def _fresh(self) -> int:
-        self.spare += 1 << self.levels[1][0]
+        # Tables of upper levels may be larger than a page.
+        largest = max(entries for _, entries in self.levels.values()) * self.entry_bytes
+        self.spare += max(1 << self.levels[1][0], largest)
         return self.spare
 
     def _move(self, level: int, va: int, parent: int, child: int) -> None:
@@ -186,13 +193,33 @@ class Session:
         for change in upper:
             if self.links(change):
                 made[self._guest(change, changes)] = change
-        old = np.isin(changes.table, np.array(list(made), np.uint64), invert=True)
+        self.made = np.array(list(made), np.uint64)
+        old = np.isin(changes.table, self.made, invert=True)
         complaints = self._take_over(changes.rows(old), strict=strict)
         for pa, change in made.items():
             base = change.va & ~(self.sizes[change.level] - 1)
             self.machine.plan_frame(change.level - 1, base, pa)
             self.touched.pop(pa, None)
         return complaints
+
+    def empty(self, level: int) -> int:
+        """What an entry of a new table holds."""
+        if level not in self._empty:
+            table = self._fresh()
+            self.machine.add_table(table, level)
+            self._empty[level] = self.machine.peek(table)
+        return self._empty[level]
+
+    def as_new(self, changes: Changes) -> Changes:
+        """Without the empty entries of new tables; before the others there was nothing, whatever records show."""
+        new = np.isin(changes.table, self.made)
+        if not new.any():
+            return changes
+        words = np.array([self.empty(n) if 0 < n < self.root_level else 0 for n in range(6)], np.uint64)[changes.level]
+        old = np.where(new, np.uint64(0), changes.old)
+        shown = ~new | (changes.new != words)
+        level, table, index, va, _, now = changes.columns()
+        return Changes(level, table, index, va, old, now).rows(shown)
 
     def _take_over(self, changes: Changes, *, strict: bool) -> list[str]:
         complaints: list[str] = []
@@ -271,7 +298,8 @@ class Session:
             mine = changes.table == np.uint64(table)
             level = int(changes.level[mine][0])
             if table not in self.touched:
-                self.touched[table] = np.zeros(self.levels[level][1], np.bool_)
+                # Behind the entries of a leaf table there may be as many for the hardware.
+                self.touched[table] = np.zeros(self.levels[level][1] * (2 if level == 1 else 1), np.bool_)
             places = changes.index[mine]
             if places.max() >= len(self.touched[table]):
                 raise RecordingError(

@@ -143,7 +143,16 @@ class Kernel:
             if self.number(f"ptrs_per_{level}") > 1 and self.number(f"{level}_shift") < top:
                 shape += [(self.number(f"{level}_shift"), self.number(f"ptrs_per_{level}"))]
         shape.append((top, self.number("ptrs_per_pgd")))
-        return shape
+        return shape[: self._levels(len(shape))]
+
+    def _levels(self, most: int) -> int:
+        """Levels that the kernel's own tables have: a recording may say it, and s390 chooses by what it has to map."""
+        if "levels" in self.info:
+            return self.number("levels")
+        if self.info.get("machine") == "s390x":
+            end = self.number("vmalloc_end")
+            return next((levels for levels, bits in ((3, 42), (4, 53)) if end <= 1 << bits), most)
+        return most
 
     @property
     def shifts(self) -> dict[int, int]:
@@ -222,6 +231,9 @@ class Kernel:
         layout = {"vmalloc_start": self.number("vmalloc_start"), "vmalloc_end": end, "table_frames": FAR_FRAMES[bits]}
         if self.backend in IO_SPACE:
             layout["vmalloc_end"] += end - layout["vmalloc_start"]
+        if self.backend == "s390":
+            # Users have addresses of their own, which the model tells from the kernel's by where these begin.
+            layout["kernel_start"] = layout["task_size"] = layout["vmalloc_start"]
         if bits == 32:
             low_end = self.number("high_memory") - self.number("page_offset")
             layout["highmem_frames"] = low_end

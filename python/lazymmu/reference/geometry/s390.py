@@ -20,7 +20,8 @@ def _geometry(levels: int) -> Geometry:
     start = (1 << bits) - _VMALLOC
     places = layout(start, start, start, (1 << bits) - _MODULES, 0, 0x400_0000, 0, 0)
     entries = (256, *(2048,) * (levels - 1))
-    return Geometry(f"s390-{levels}level", _SHIFTS[:levels], entries, 8, bits, 46, places)
+    # PGDIR_SHIFT whatever the root is: loops over it take all that three or four levels map as one slot.
+    return Geometry(f"s390-{levels}level", _SHIFTS[:levels], entries, 8, bits, 46, places, slot_shift=_SHIFTS[-1])
 
 
 GEOMETRIES: Final = (_geometry(3), _geometry(4), _geometry(5))

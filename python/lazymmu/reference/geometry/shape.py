@@ -46,6 +46,8 @@ class Geometry:
     """Bytes of an entry of the root, where they are not ``entry_bytes``."""
     hardware_ptes: bool = False
     """Behind the entries of a leaf table lie as many again, for the hardware (classic 32-bit Arm)."""
+    slot_shift: int = 0
+    """``PGDIR_SHIFT`` where loops over the root take other steps than its entries; 0: they do not."""
 
     @property
     def levels(self) -> int:
@@ -99,7 +101,13 @@ class Geometry:
 
         The comparison subtracts one on both sides, so a boundary or an end that wrapped to 0 is the highest.
         """
-        size = self.size(level)
+        return self._step_end(self.size(level), addr, end)
+
+    def slot_end(self, addr: int, end: int) -> int:
+        """``pgd_addr_end`` as the loops over a root use it."""
+        return self._step_end(1 << (self.slot_shift or self.shifts[-1]), addr, end)
+
+    def _step_end(self, size: int, addr: int, end: int) -> int:
         boundary = (addr + size) & ~(size - 1) & self.address_mask
         return boundary if (boundary - 1) & self.address_mask < (end - 1) & self.address_mask else end
 

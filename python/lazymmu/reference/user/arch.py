@@ -247,8 +247,7 @@ class X86User(UserArch):
     """x86 (``arch/x86/mm/tlb.c``, ``pgtable.c``): interrupts make the CPUs that run the process invalidate."""
 
     def huge(self) -> bool:  # noqa: D102
-        two_level = self.k.geometry.levels == PMD
-        return self.k.options.x86_pse and not two_level
+        return self.k.options.x86_pse
 
     def merges_areas(self) -> bool:  # noqa: D102
         return True

@@ -55,15 +55,19 @@ def slots(k: Kernel, walk: Walk, work: Callable[[Entry, int, int], int | None]) 
     """The loop over pgd slots: ``do { next = pgd_addr_end(addr, end); ... } while (pgd++, addr = next, addr != end)``.
 
     ``work`` returns an error number, 0, or None for a slot that was passed over before the function below was called.
+    A slot is an entry of the root, but where the kernel's loop takes several as one.
     """
     root = k.mms[walk.mm].root
+    start = walk.start
     for entry, addr, following in k.entries(root, walk.start, walk.end):
+        end = k.geometry.slot_end(start, walk.end)
         error = work(entry, addr, following)
-        if error is None:
-            continue
-        k.emit(ev.SLOT, level=root.level, aux=walk.mask, va=addr, new=following, old=error, mm=walk.mm)
+        if error is not None and (error or following == end):
+            k.emit(ev.SLOT, level=root.level, aux=walk.mask, va=start, new=end, old=error, mm=walk.mm)
         if error:
             return error
+        if following == end:
+            start = following
     return 0
 
 

@@ -274,7 +274,7 @@ impl Backend for X86_32 {
     }
 
     fn user_huge<W: Watch>(k: &Kernel<Self, W>) -> bool {
-        k.options.x86_pse && k.geometry().levels == 3
+        k.options.x86_pse
     }
 
     fn merges_vmas() -> bool {

@@ -68,11 +68,15 @@ pub(super) fn user_root<B: Backend, W: Watch>(k: &mut Kernel<B, W>, mm: MmId) ->
 
 /// `pti_set_user_pgtbl`: a top-level entry of the user half goes to the user's root too. What the kernel's then gets is not
 /// executable, so that nobody runs user code on the kernel's root by mistake.
+#[inline]
 pub(super) fn set_user_pgtbl<B: Backend<Format = X86>, W: Watch>(
     k: &mut Kernel<B, W>,
     entry: Entry<'_>,
     word: u64,
 ) -> Run<u64> {
+    if !k.options.x86_pti {
+        return Ok(word);
+    }
     let geometry = k.geometry();
     let root = geometry.root();
     if entry.level() != root || entry.index >= geometry.index(root, geometry.layout.kernel_start) {

@@ -114,6 +114,9 @@ pub struct Geometry {
     pub cont_ptes: u32,
     /// Entries in one contiguous-PMD group; 0 where the format has none.
     pub cont_pmds: u32,
+    /// The step of the loops over a root, `PGDIR_SHIFT`: an entry of the root, but where the kernel folds upper levels at run
+    /// time and steps as if they were there.
+    pub slot_shift: u32,
     shift: [u32; 5],
     entries: [u32; 5],
     pub layout: Layout,
@@ -162,6 +165,7 @@ impl Geometry {
             pa_bits: shape.pa_bits,
             cont_ptes: shape.cont_ptes,
             cont_pmds: shape.cont_pmds,
+            slot_shift: shift[levels - 1],
             shift,
             entries,
             layout: shape.layout,
@@ -269,8 +273,18 @@ impl Geometry {
     #[inline]
     #[must_use]
     pub const fn addr_end(&self, level: Level, addr: u64, end: u64) -> u64 {
+        self.step_end(self.size(level), addr, end)
+    }
+
+    /// `pgd_addr_end` as the loops over a root use it.
+    #[inline]
+    #[must_use]
+    pub const fn slot_end(&self, addr: u64, end: u64) -> u64 {
+        self.step_end(1 << self.slot_shift, addr, end)
+    }
+
+    const fn step_end(&self, size: u64, addr: u64, end: u64) -> u64 {
         let mask = self.long_mask();
-        let size = self.size(level);
         let boundary = (addr.wrapping_add(size) & !(size - 1)) & mask;
         if (boundary.wrapping_sub(1) & mask) < (end.wrapping_sub(1) & mask) { boundary } else { end }
     }

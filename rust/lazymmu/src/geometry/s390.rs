@@ -41,12 +41,17 @@ const fn shape<'a>(name: &'static str, index_bits: &'a [u32]) -> Shape<'a> {
     }
 }
 
+/// `PGDIR_SHIFT` whatever the root is: loops over it take all that three or four levels map as one slot.
+const fn geometry(name: &'static str, index_bits: &[u32]) -> Geometry {
+    Geometry { slot_shift: 53, ..Geometry::new(&shape(name, index_bits)) }
+}
+
 /// Segment and region-third tables: 4 TiB, what kernels and processes have unless they need more.
-pub static S390_3LEVEL: Geometry = Geometry::new(&shape("s390-3level", &[8, 11, 11]));
+pub static S390_3LEVEL: Geometry = geometry("s390-3level", &[8, 11, 11]);
 /// And region-second tables: 8 PiB.
-pub static S390_4LEVEL: Geometry = Geometry::new(&shape("s390-4level", &[8, 11, 11, 11]));
+pub static S390_4LEVEL: Geometry = geometry("s390-4level", &[8, 11, 11, 11]);
 /// And region-first tables: all 64 bits.
-pub static S390_5LEVEL: Geometry = Geometry::new(&shape("s390-5level", &[8, 11, 11, 11, 11]));
+pub static S390_5LEVEL: Geometry = geometry("s390-5level", &[8, 11, 11, 11, 11]);
 
 #[cfg(test)]
 mod tests {

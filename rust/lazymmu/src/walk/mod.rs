@@ -57,7 +57,8 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         Ok((ret, mask))
     }
 
-    /// Visits the root entries of a range until one fails. `skip` says which entries are passed over without a report.
+    /// Visits the root entries of a range until one fails. `skip` says which entries are passed over without a report. A slot
+    /// is an entry, but where the kernel's loop takes several as one.
     pub(crate) fn each_root_slot(
         &mut self,
         mm: MmId,
@@ -68,17 +69,24 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     ) -> Run<i64> {
         let root = self.open_root(mm);
         let mut addr = start;
+        let mut from = start;
         loop {
             let next = self.geometry().addr_end(Level::Pgd, addr, end);
+            let slot_end = self.geometry().slot_end(from, end);
             let index = self.geometry().index(root.level, addr);
             let entry = Entry::new(root.view(), index, addr, mm);
             if let Some(ret) = slot(self, entry, next, mask)? {
-                let event = Event { old: ret as u64, ..Event::of(Kind::SLOT).range(addr, next) };
-                let event = event.aux(u32::from(mask.bits()));
-                self.emit(Event { mm: mm.0, level: root.level.number(), ..event })?;
+                if ret != 0 || next == slot_end {
+                    let event = Event { old: ret as u64, ..Event::of(Kind::SLOT).range(from, slot_end) };
+                    let event = event.aux(u32::from(mask.bits()));
+                    self.emit(Event { mm: mm.0, level: root.level.number(), ..event })?;
+                }
                 if ret != 0 {
                     return Ok(ret);
                 }
+            }
+            if next == slot_end {
+                from = next;
             }
             addr = next;
             if addr == end {
