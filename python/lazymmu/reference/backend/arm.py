@@ -112,9 +112,6 @@ class Arm(Backend):
         """``arch_kmap_local_post_unmap``."""
         self.post_map(va)
 
-    def ioremap_max_order(self) -> int:  # noqa: D102
-        return 24
-
     # How processes catch up (facts 3.2) -----------------------------------------------------------
 
     def sync(self, start: int, end: int) -> int:

@@ -211,6 +211,9 @@ class Arm64(Backend):
     def ioremap_max_page_shift(self) -> int:  # noqa: D102
         return 63 if self.k.options.huge_vmap else super().ioremap_max_page_shift()
 
+    def ioremap_max_order(self) -> int:  # noqa: D102
+        return self.k.geometry.shift(PUD if self.k.geometry.page_size == 4096 else PMD)
+
     def huge_supported(self, level: int) -> bool:
         """At pmd level, with a 4K granule also at pud level."""
         return self.k.options.arm64_block_vmap and (level == PMD or self.k.geometry.shift(PTE) == 12)

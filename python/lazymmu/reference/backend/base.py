@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lazymmu.reference import lazy
-from lazymmu.reference.codes import INIT_MM, PMD, PTE, PUD, Handler, Store
+from lazymmu.reference.codes import INIT_MM, PTE, Handler, Store
 from lazymmu.reference.descriptor.base import Format
 from lazymmu.reference.errors import ConfigError
 from lazymmu.reference.geometry import Geometry
@@ -124,8 +124,7 @@ class Backend(ABC):
 
     def ioremap_max_order(self) -> int:
         """``IOREMAP_MAX_ORDER``: the largest alignment of an I/O area, as a power of two."""
-        by_pud = self.k.geometry.va_bits > 32 and self.k.geometry.page_size == 4096
-        return self.k.geometry.shift(PUD if by_pud else PMD)
+        return 7 + self.k.geometry.shift(PTE)
 
     def huge_supported(self, level: int) -> bool:  # noqa: ARG002
         """``arch_vmap_pmd_supported``, ``arch_vmap_pud_supported`` (facts 1.7)."""

@@ -94,9 +94,6 @@ class Loongarch(Backend):
         self.set_pte(entry, old & GLOBAL, Store.GET_AND_CLEAR)
         return old
 
-    def ioremap_max_order(self) -> int:  # noqa: D102
-        return 7 + self.k.geometry.shift(PTE)
-
     def flush_tlb_kernel_range(self, start: int, end: int) -> None:
         """``local_flush_tlb_kernel_range`` on every CPU: pairs of pages, up to an eighth of the TLB."""
         others = len(self.k.cpus) - 1

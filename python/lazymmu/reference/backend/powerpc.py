@@ -237,9 +237,6 @@ class Hash(Book3s):
     def flush_tlb_kernel_range(self, start: int, end: int) -> None:
         """``flush_tlb_kernel_range``: nothing is left to do."""
 
-    def ioremap_max_order(self) -> int:  # noqa: D102
-        return 7 + self.k.geometry.shift(PTE)
-
     # Lazy mode ------------------------------------------------------------------------------------
 
     def lazy_state(self) -> int:

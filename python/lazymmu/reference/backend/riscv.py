@@ -114,7 +114,7 @@ class Riscv(Backend):
         return 63 if self.is_64bit and self.k.options.huge_vmap else super().ioremap_max_page_shift()
 
     def ioremap_max_order(self) -> int:  # noqa: D102
-        return super().ioremap_max_order() if self.is_64bit else 7 + self.k.geometry.shift(PTE)
+        return self.k.geometry.shift(PUD) if self.is_64bit else super().ioremap_max_order()
 
     def huge_supported(self, level: int) -> bool:
         """At pud level unless that is folded, as it is with Sv39."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from lazymmu.reference import events as ev
 from lazymmu.reference.backend.base import Backend, PteRange
 from lazymmu.reference.backend.s390_pageattr import PageAttr
-from lazymmu.reference.codes import INIT_MM, PTE, Drain, Store, Tlbi
+from lazymmu.reference.codes import INIT_MM, Drain, Store, Tlbi
 from lazymmu.reference.descriptor.s390 import INVALID, PRESENT, S390Format
 from lazymmu.reference.geometry import Geometry
 from lazymmu.reference.machine import Mm, Task
@@ -227,9 +227,6 @@ class S390(Backend):
                 self.k.store(entry, words[entry.index], Store.DRAIN)
 
     # Roots ----------------------------------------------------------------------------------------
-
-    def ioremap_max_order(self) -> int:  # noqa: D102
-        return 7 + self.k.geometry.shift(PTE)
 
     def split_roots(self) -> bool:  # noqa: D102
         return True

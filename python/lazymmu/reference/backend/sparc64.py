@@ -164,9 +164,6 @@ class Sparc64(Backend):
 
     # Roots ----------------------------------------------------------------------------------------
 
-    def ioremap_max_order(self) -> int:  # noqa: D102
-        return 7 + self.k.geometry.shift(PTE)
-
     def split_roots(self) -> bool:  # noqa: D102
         return True
 

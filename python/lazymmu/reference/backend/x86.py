@@ -51,6 +51,9 @@ class X86(Backend):
         """What the kernel's own table gets, once user mode's root has its copy."""
         return word if self.isolation is None else self.isolation.kernel_word(entry, word)
 
+    def ioremap_max_order(self) -> int:  # noqa: D102
+        return self.k.geometry.shift(PMD if self.is_32bit else PUD)
+
     # TLBs -----------------------------------------------------------------------------------------
 
     def flush_tlb_kernel_range(self, start: int, end: int) -> None:

@@ -11,10 +11,10 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, arm_user, new_root};
+use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, arm_user, new_root, user};
 use crate::check::Laws;
+use crate::descriptor::Format;
 use crate::descriptor::arm::Arm;
-use crate::descriptor::{Format, Prot};
 use crate::event::codes::{Handler, Store, Tlbi};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
@@ -232,30 +232,6 @@ impl Backend for ArmBackend {
         set_upper(k, entry, word, why)
     }
 
-    fn huge_vmap<W: Watch>(_k: &Kernel<Self, W>) -> bool {
-        false
-    }
-
-    fn huge_vmalloc<W: Watch>(_k: &Kernel<Self, W>) -> bool {
-        false
-    }
-
-    fn vmap_supported<W: Watch>(_k: &Kernel<Self, W>, _level: Level) -> bool {
-        false
-    }
-
-    fn ioremap_max_order<W: Watch>(_k: &Kernel<Self, W>) -> u32 {
-        24
-    }
-
-    fn set_huge<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _pa: u64, _prot: Prot) -> Run<bool> {
-        Ok(false)
-    }
-
-    fn free_below<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _va: u64) -> Run<bool> {
-        Ok(false)
-    }
-
     /// `CONFIG_VMAP_STACK` without LPAE.
     fn sync_mask<W: Watch>(k: &Kernel<Self, W>) -> ModMask {
         if k.backend.format.lpae { ModMask::NONE } else { ModMask::PMD }
@@ -323,11 +299,11 @@ impl Backend for ArmBackend {
     }
 
     fn wrprotect_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Step {
-        arm_user::wrprotect_ptes(k, first, count)
+        user::wrprotect_ptes_anew(k, first, count)
     }
 
     fn test_and_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
-        arm_user::test_and_clear_young(k, entry)
+        user::test_and_clear_young_anew(k, entry)
     }
 
     fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, _write: bool) -> Run<bool> {

@@ -295,6 +295,14 @@ impl Backend for Arm64Backend {
         if complete { queue_barrier(k) } else { Ok(()) }
     }
 
+    fn huge_vmap<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
+    fn huge_vmalloc<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
     fn vmap_supported<W: Watch>(k: &Kernel<Self, W>, level: Level) -> bool {
         match level {
             Level::Pmd => k.options.arm64_block_vmap,

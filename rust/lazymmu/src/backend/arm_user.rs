@@ -2,7 +2,7 @@
 //! 6.12). Invalidations are broadcast by hardware, and nobody asks which CPUs have run the address space.
 
 use super::arm::{ArmBackend, DSB_ISH, DSB_ISHST, dsb};
-use crate::descriptor::Format;
+use super::user;
 use crate::event::codes::{Store, Tlbi};
 use crate::geometry::Level;
 use crate::kernel::{Entry, Kernel, Watch};
@@ -16,27 +16,6 @@ type K<W> = Kernel<ArmBackend, W>;
 pub(super) const FIRST_USER_ADDRESS: u64 = 0x2000;
 const SZ_1M: u64 = 1 << 20;
 
-/// `ptep_set_wrprotect` of each: read, `set_pte_at`.
-pub(super) fn wrprotect_ptes<W: Watch>(k: &mut K<W>, first: Entry<'_>, count: u64) -> Step {
-    for n in 0..count {
-        let at = k.entry_behind(first, n);
-        let word = k.format().wrprotect(at.word());
-        k.set_pte(at, word, Store::Protect)?;
-    }
-    Ok(())
-}
-
-/// `ptep_test_and_clear_young`: what is not young has no access for hardware.
-pub(super) fn test_and_clear_young<W: Watch>(k: &mut K<W>, entry: Entry<'_>) -> Run<bool> {
-    let format = k.format();
-    let word = k.read(entry)?;
-    let young = helpers(&format).young(word);
-    if young {
-        k.set_pte(entry, helpers(&format).mkold(word), Store::Young)?;
-    }
-    Ok(young)
-}
-
 /// The generic `ptep_set_access_flags`; a CPU may hold the entry as it was.
 pub(super) fn set_access_flags<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64) -> Run<bool> {
     let changed = !k.format().pte_same(k.read(entry)?, word);
@@ -49,7 +28,7 @@ pub(super) fn set_access_flags<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u
 
 /// The generic `ptep_clear_flush_young`.
 pub(super) fn clear_flush_young<W: Watch>(k: &mut K<W>, entry: Entry<'_>) -> Run<bool> {
-    let young = test_and_clear_young(k, entry)?;
+    let young = user::test_and_clear_young_anew(k, entry)?;
     if young {
         flush_tlb_page(k, entry.mm, entry.va)?;
     }

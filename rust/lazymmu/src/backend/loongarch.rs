@@ -11,8 +11,8 @@ use std::hash::Hasher;
 use super::loongarch_user::{self, Contexts};
 use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root};
 use crate::check::Laws;
+use crate::descriptor::Format;
 use crate::descriptor::loongarch::{GLOBAL, Loongarch};
-use crate::descriptor::{Format, Prot};
 use crate::event::codes::{Access, Store, Tlbi};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
@@ -107,31 +107,6 @@ impl Backend for LoongarchBackend {
 
     fn set_entry<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
         k.store(entry, word, why)
-    }
-
-    /// No `HAVE_ARCH_HUGE_VMAP`.
-    fn huge_vmap<W: Watch>(_k: &Kernel<Self, W>) -> bool {
-        false
-    }
-
-    fn huge_vmalloc<W: Watch>(_k: &Kernel<Self, W>) -> bool {
-        false
-    }
-
-    fn vmap_supported<W: Watch>(_k: &Kernel<Self, W>, _level: Level) -> bool {
-        false
-    }
-
-    fn ioremap_max_order<W: Watch>(k: &Kernel<Self, W>) -> u32 {
-        7 + k.geometry().page_shift
-    }
-
-    fn set_huge<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _pa: u64, _prot: Prot) -> Run<bool> {
-        Ok(false)
-    }
-
-    fn free_below<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _va: u64) -> Run<bool> {
-        Ok(false)
     }
 
     /// On every CPU; page pairs one by one up to an eighth of the TLB.

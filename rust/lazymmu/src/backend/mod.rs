@@ -104,18 +104,24 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
 
     /// `CONFIG_HAVE_ARCH_HUGE_VMAP`.
     fn huge_vmap<W: Watch>(_k: &Kernel<Self, W>) -> bool {
-        true
+        false
     }
     /// `CONFIG_HAVE_ARCH_HUGE_VMALLOC`.
     fn huge_vmalloc<W: Watch>(_k: &Kernel<Self, W>) -> bool {
-        true
+        false
     }
     /// `arch_vmap_pXd_supported`.
-    fn vmap_supported<W: Watch>(k: &Kernel<Self, W>, level: Level) -> bool;
+    fn vmap_supported<W: Watch>(_k: &Kernel<Self, W>, _level: Level) -> bool {
+        false
+    }
     /// `pXd_set_huge`: false when the architecture refuses.
-    fn set_huge<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, pa: u64, prot: Prot) -> Run<bool>;
+    fn set_huge<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _pa: u64, _prot: Prot) -> Run<bool> {
+        Ok(false)
+    }
     /// `pmd_free_pte_page`, `pud_free_pmd_page`: clear, flush, free. False when the architecture refuses.
-    fn free_below<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, va: u64) -> Run<bool>;
+    fn free_below<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _va: u64) -> Run<bool> {
+        Ok(false)
+    }
     /// Size of the groups that `arch_vmap_pte_range_map_size` allows below `max_shift`; where a group fits and is
     /// aligned, one is made.
     fn vmap_group<W: Watch>(_k: &Kernel<Self, W>, _max_shift: u32) -> Option<u64> {
@@ -133,6 +139,9 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     }
     /// `IOREMAP_MAX_ORDER`: the largest alignment of an I/O area, as a power of two.
     fn ioremap_max_order<W: Watch>(k: &Kernel<Self, W>) -> u32 {
+        if !Self::huge_vmap(k) {
+            return 7 + k.geometry().page_shift;
+        }
         let by_pud = k.geometry().long_bits == 64 && k.geometry().page_shift == 12;
         k.geometry().shift(if by_pud { Level::Pud } else { Level::Pmd })
     }

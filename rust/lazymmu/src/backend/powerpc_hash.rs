@@ -12,8 +12,8 @@
 use std::hash::{Hash, Hasher};
 
 use super::{Backend, Info, Naming, Registration, new_root, powerpc};
+use crate::descriptor::Format;
 use crate::descriptor::powerpc::{ACCESSED, DIRTY, INVALID, PRESENT, PTE, PowerPc, WRITE};
-use crate::descriptor::{Format, Prot};
 use crate::event::codes::{Access, FlushReason, Handler, Store, Tlbi};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
@@ -189,21 +189,9 @@ impl Backend for PowerPcHash {
         k.store(entry, word, why)
     }
 
-    /// The hash table has no large pages of the vmalloc space.
-    fn vmap_supported<W: Watch>(_k: &Kernel<Self, W>, _level: Level) -> bool {
-        false
-    }
-
-    fn ioremap_max_order<W: Watch>(k: &Kernel<Self, W>) -> u32 {
-        7 + k.geometry().page_shift
-    }
-
-    fn set_huge<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _pa: u64, _prot: Prot) -> Run<bool> {
-        Ok(false)
-    }
-
-    fn free_below<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _va: u64) -> Run<bool> {
-        Ok(false)
+    /// Selected for the radix MMU's sake: the hash table has no large pages of the vmalloc space.
+    fn huge_vmalloc<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
     }
 
     fn has_lazy_mode<W: Watch>(_k: &Kernel<Self, W>) -> bool {
@@ -216,8 +204,7 @@ impl Backend for PowerPcHash {
 
     /// `preempt_disable`, and up to v6.19 the CPU's batch is active.
     fn lazy_enter<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
-        let task = k.current();
-        k.machine.task_mut(task).locks += 1;
+        k.preempt_disable();
         if !counted(k) {
             batch(k).active = true;
         }
@@ -227,9 +214,7 @@ impl Backend for PowerPcHash {
     fn lazy_leave<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
         flush_if_any(k, FlushReason::Leave)?;
         batch(k).active = false;
-        let task = k.current();
-        let locks = k.machine.task(task).locks;
-        k.machine.task_mut(task).locks = locks.saturating_sub(1);
+        k.preempt_enable();
         Ok(())
     }
 

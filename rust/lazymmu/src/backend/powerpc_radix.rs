@@ -84,6 +84,14 @@ impl Backend for PowerPcRadix {
         k.store(entry, word, why)
     }
 
+    fn huge_vmap<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
+    fn huge_vmalloc<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
     fn vmap_supported<W: Watch>(_k: &Kernel<Self, W>, level: Level) -> bool {
         matches!(level, Level::Pmd | Level::Pud)
     }

@@ -141,10 +141,6 @@ impl Backend for RiscvBackend {
         }
     }
 
-    fn ioremap_max_order<W: Watch>(k: &Kernel<Self, W>) -> u32 {
-        if is_64bit(k) { k.geometry().shift(Level::Pud) } else { 7 + k.geometry().page_shift }
-    }
-
     /// Never refused.
     fn set_huge<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, pa: u64, prot: Prot) -> Run<bool> {
         let word = k.format().huge(entry.level(), pa, prot);

@@ -15,8 +15,8 @@ use std::hash::{Hash, Hasher};
 
 use super::s390_user::{self, Contexts, exchange_direct, exchange_lazy, only_here};
 use super::{Backend, Info, Naming, PteRange, Registration, add_mm, alloc_root, new_root, s390_pageattr};
+use crate::descriptor::Format;
 use crate::descriptor::s390::{INVALID, PRESENT, S390};
-use crate::descriptor::{Format, Prot};
 use crate::event::codes::{FlushReason, Store, Tlbi};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
@@ -207,31 +207,6 @@ impl Backend for S390Backend {
         k.store(entry, word, why)
     }
 
-    /// No `HAVE_ARCH_HUGE_VMAP`.
-    fn huge_vmap<W: Watch>(_k: &Kernel<Self, W>) -> bool {
-        false
-    }
-
-    fn huge_vmalloc<W: Watch>(_k: &Kernel<Self, W>) -> bool {
-        false
-    }
-
-    fn vmap_supported<W: Watch>(_k: &Kernel<Self, W>, _level: Level) -> bool {
-        false
-    }
-
-    fn ioremap_max_order<W: Watch>(k: &Kernel<Self, W>) -> u32 {
-        7 + k.geometry().page_shift
-    }
-
-    fn set_huge<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _pa: u64, _prot: Prot) -> Run<bool> {
-        Ok(false)
-    }
-
-    fn free_below<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _va: u64) -> Run<bool> {
-        Ok(false)
-    }
-
     fn has_lazy_mode<W: Watch>(k: &Kernel<Self, W>) -> bool {
         k.options.s390_pte_batch
     }
@@ -263,9 +238,7 @@ impl Backend for S390Backend {
     fn lazy_leave<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
         write_back(k, FlushReason::Leave)?;
         if cache(k).take().is_some() {
-            let task = k.current();
-            let locks = k.machine.task(task).locks;
-            k.machine.task_mut(task).locks = locks.saturating_sub(1);
+            k.preempt_enable();
         }
         Ok(())
     }

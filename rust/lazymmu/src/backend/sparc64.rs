@@ -14,12 +14,12 @@
 use std::hash::{Hash, Hasher};
 
 use super::user::Footmarks;
-use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, sparc64_user};
+use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, sparc64_user, user};
+use crate::descriptor::Format;
 use crate::descriptor::sparc64::{EXEC, Sparc64, VALID};
-use crate::descriptor::{Format, Prot};
 use crate::event::codes::{FlushReason, Store, Tlbi};
 use crate::event::{Event, Kind};
-use crate::geometry::{Geometry, Level};
+use crate::geometry::Geometry;
 use crate::kernel::{Entry, Kernel, Watch};
 use crate::machine::{INIT_MM, MmId, TaskId};
 use crate::scheme::{LazyApi, Options};
@@ -192,31 +192,6 @@ impl Backend for Sparc {
         k.store(entry, word, why)
     }
 
-    /// No `HAVE_ARCH_HUGE_VMAP`.
-    fn huge_vmap<W: Watch>(_k: &Kernel<Self, W>) -> bool {
-        false
-    }
-
-    fn huge_vmalloc<W: Watch>(_k: &Kernel<Self, W>) -> bool {
-        false
-    }
-
-    fn vmap_supported<W: Watch>(_k: &Kernel<Self, W>, _level: Level) -> bool {
-        false
-    }
-
-    fn ioremap_max_order<W: Watch>(k: &Kernel<Self, W>) -> u32 {
-        7 + k.geometry().page_shift
-    }
-
-    fn set_huge<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _pa: u64, _prot: Prot) -> Run<bool> {
-        Ok(false)
-    }
-
-    fn free_below<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _va: u64) -> Run<bool> {
-        Ok(false)
-    }
-
     fn has_lazy_mode<W: Watch>(_k: &Kernel<Self, W>) -> bool {
         true
     }
@@ -227,8 +202,7 @@ impl Backend for Sparc {
 
     /// `preempt_disable`, and up to v6.19 the CPU's batch is active.
     fn lazy_enter<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
-        let task = k.current();
-        k.machine.task_mut(task).locks += 1;
+        k.preempt_disable();
         if !counted(k) {
             batch(k).active = true;
         }
@@ -238,9 +212,7 @@ impl Backend for Sparc {
     fn lazy_leave<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
         flush_pending(k, FlushReason::Leave)?;
         batch(k).active = false;
-        let task = k.current();
-        let locks = k.machine.task(task).locks;
-        k.machine.task_mut(task).locks = locks.saturating_sub(1);
+        k.preempt_enable();
         Ok(())
     }
 
@@ -273,11 +245,11 @@ impl Backend for Sparc {
     }
 
     fn wrprotect_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Step {
-        sparc64_user::wrprotect_ptes(k, first, count)
+        user::wrprotect_ptes_anew(k, first, count)
     }
 
     fn test_and_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
-        sparc64_user::test_and_clear_young(k, entry)
+        user::test_and_clear_young_anew(k, entry)
     }
 
     fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, _write: bool) -> Run<bool> {

@@ -18,27 +18,6 @@ type K<W> = Kernel<Sparc, W>;
 /// `REAL_HPAGE_SHIFT`: a large leaf of 8 MiB is two entries of 4 MiB for the TLB.
 const REAL_HPAGE_SHIFT: u32 = 22;
 
-/// `ptep_set_wrprotect` of each: read, `set_pte_at`.
-pub(super) fn wrprotect_ptes<W: Watch>(k: &mut K<W>, first: Entry<'_>, count: u64) -> Step {
-    for n in 0..count {
-        let at = k.entry_behind(first, n);
-        let word = k.format().wrprotect(at.word());
-        k.set_pte(at, word, Store::Protect)?;
-    }
-    Ok(())
-}
-
-/// `ptep_test_and_clear_young`: what is not young is not valid.
-pub(super) fn test_and_clear_young<W: Watch>(k: &mut K<W>, entry: Entry<'_>) -> Run<bool> {
-    let format = k.format();
-    let word = k.read(entry)?;
-    let young = helpers(&format).young(word);
-    if young {
-        k.set_pte(entry, helpers(&format).mkold(word), Store::Young)?;
-    }
-    Ok(young)
-}
-
 /// The generic `ptep_set_access_flags`: reads too.
 pub(super) fn set_access_flags<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64) -> Run<bool> {
     let changed = k.read(entry)? != word;

@@ -109,6 +109,27 @@ pub(super) fn wrprotect_ptes<B: Backend, W: Watch>(k: &mut Kernel<B, W>, first: 
     Ok(())
 }
 
+/// `ptep_set_wrprotect` of each: read, `set_pte_at`.
+pub(super) fn wrprotect_ptes_anew<B: Backend, W: Watch>(k: &mut Kernel<B, W>, first: Entry<'_>, count: u64) -> Step {
+    for n in 0..count {
+        let at = k.entry_behind(first, n);
+        let word = k.format().wrprotect(at.word());
+        k.set_pte(at, word, Store::Protect)?;
+    }
+    Ok(())
+}
+
+/// `ptep_test_and_clear_young` by `set_pte_at`.
+pub(super) fn test_and_clear_young_anew<B: Backend, W: Watch>(k: &mut Kernel<B, W>, entry: Entry<'_>) -> Run<bool> {
+    let format = k.format();
+    let word = k.read(entry)?;
+    let young = helpers(&format).young(word);
+    if young {
+        k.set_pte(entry, helpers(&format).mkold(word), Store::Young)?;
+    }
+    Ok(young)
+}
+
 pub(super) fn test_and_clear_young<B: Backend, W: Watch>(k: &mut Kernel<B, W>, entry: Entry<'_>) -> Run<bool> {
     let format = k.format();
     let word = k.read(entry)?;

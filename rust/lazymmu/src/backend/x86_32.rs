@@ -215,8 +215,8 @@ impl Backend for X86_32 {
         k.geometry().levels == 3
     }
 
-    fn huge_vmalloc<W: Watch>(_k: &Kernel<Self, W>) -> bool {
-        false
+    fn ioremap_max_order<W: Watch>(k: &Kernel<Self, W>) -> u32 {
+        k.geometry().shift(Level::Pmd)
     }
 
     fn vmap_supported<W: Watch>(k: &Kernel<Self, W>, level: Level) -> bool {

@@ -116,6 +116,14 @@ impl Backend for X86_64 {
         k.store(entry, word, why)
     }
 
+    fn huge_vmap<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
+    fn huge_vmalloc<W: Watch>(_k: &Kernel<Self, W>) -> bool {
+        true
+    }
+
     fn vmap_supported<W: Watch>(k: &Kernel<Self, W>, level: Level) -> bool {
         match level {
             Level::Pmd => k.options.x86_pse,

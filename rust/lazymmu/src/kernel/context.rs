@@ -64,6 +64,21 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
         self.give_way(self.current())
     }
 
+    /// `preempt_disable`, also as part of a spin lock: the running task keeps its CPU.
+    #[inline]
+    pub(crate) fn preempt_disable(&mut self) {
+        let task = self.current();
+        self.machine.task_mut(task).locks += 1;
+    }
+
+    /// `preempt_enable`.
+    #[inline]
+    pub(crate) fn preempt_enable(&mut self) {
+        let task = self.current();
+        let locks = self.machine.task(task).locks;
+        self.machine.task_mut(task).locks = locks.saturating_sub(1);
+    }
+
     /// Whether nothing forbids that another task runs.
     pub(crate) fn may_give_way(&self) -> bool {
         !self.in_interrupt() && self.machine.task(self.current()).locks == 0

@@ -105,8 +105,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     pub(crate) fn pte_map_lock(&mut self, table: &Table) -> Run<KmapSlot> {
         let slot = self.kmap_local(table.pa)?;
         W::lock(self, table.pa)?;
-        let task = self.current();
-        self.machine.task_mut(task).locks += 1;
+        self.preempt_disable();
         self.emit(Event { addr: table.pa, ..Event::of(Kind::LOCK) })?;
         self.use_mapping(slot)?;
         Ok(slot)
@@ -126,9 +125,7 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
 
     /// `pte_unmap_unlock`.
     pub(crate) fn pte_unmap_unlock(&mut self, table: &Table, slot: KmapSlot) -> Step {
-        let task = self.current();
-        let locks = self.machine.task(task).locks;
-        self.machine.task_mut(task).locks = locks.saturating_sub(1);
+        self.preempt_enable();
         W::unlock(self, table.pa);
         self.emit(Event { addr: table.pa, ..Event::of(Kind::UNLOCK) })?;
         self.kunmap_local(slot)

@@ -153,15 +153,12 @@ impl<B: Backend, W: Watch> Kernel<B, W> {
     /// `pmd_lock`, and the mm's own lock at pud level: a lock without a mapping.
     fn table_lock(&mut self, pa: u64) -> Step {
         W::lock(self, pa)?;
-        let task = self.current();
-        self.machine.task_mut(task).locks += 1;
+        self.preempt_disable();
         self.emit(Event { addr: pa, ..Event::of(Kind::LOCK) })
     }
 
     fn table_unlock(&mut self, pa: u64) -> Step {
-        let task = self.current();
-        let locks = self.machine.task(task).locks;
-        self.machine.task_mut(task).locks = locks.saturating_sub(1);
+        self.preempt_enable();
         W::unlock(self, pa);
         self.emit(Event { addr: pa, ..Event::of(Kind::UNLOCK) })
     }
