@@ -40,6 +40,7 @@ def test_same_fields(backend: str, geometry: str, level: str) -> None:
     for kind in here.kinds:
         core = known[kind.name]
         assert core.hardware == kind.hardware
+        assert (core.mask, core.value) == (kind.mask, kind.value), kind.name
         assert [(f.name, list(f.parts)) for f in core.fields] == [(f.name, f.parts) for f in kind.fields], kind.name
 
 

@@ -41,6 +41,9 @@ class Kind:
     """``leaf``, ``table``, or ``invalid``: what a hardware walk makes of it."""
     about: str
     fields: tuple[Field, ...]
+    mask: int
+    value: int
+    """Words of this kind are those with ``word & mask == value`` that no kind before it takes."""
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,8 @@ def kinds_of(native: _native.Codec) -> tuple[Kind, ...]:
     """The kinds of entry, in the order of their codes in arrays."""
     rows = zip(native.kinds, native.fields, strict=True)
     return tuple(
-        Kind(name, hardware, about, tuple(_field(*row) for row in rows)) for (name, hardware, about), rows in rows
+        Kind(name, hardware, about, tuple(_field(*row) for row in fields), mask, value)
+        for (name, hardware, about, mask, value), fields in rows
     )
 
 

@@ -58,10 +58,10 @@ impl Codec {
         self.backend
     }
 
-    /// Name, what hardware makes of it, and meaning of every kind of entry, in the order of their codes.
+    /// Name, what hardware makes of it, meaning, mask and value of every kind of entry, in the order of their codes.
     #[getter]
-    fn kinds(&self) -> Vec<(&'static str, &'static str, &'static str)> {
-        self.batch.place().layouts.iter().map(|l| (l.name, l.kind.name(), l.about)).collect()
+    fn kinds(&self) -> Vec<(&'static str, &'static str, &'static str, u64, u64)> {
+        self.batch.place().layouts.iter().map(|l| (l.name, l.kind.name(), l.about, l.mask, l.value)).collect()
     }
 
     /// The fields of every kind, lowest first.
