@@ -64,6 +64,8 @@ class Model:
         self.empty = {n: self.machine.empty_word(n, False) for n in self.levels}
         """What the entries of a new table hold, by level."""
         self.spare: int = geometry["table_frames"] + SPARE[geometry["long_bits"]]
+        self.isolated = bool(kernel.info.get("pti_root_shown"))
+        """Records show the root that the program runs with, too: it lies behind the one that the kernel runs with."""
         self.events: list[Any] = []
         self.waits: list[tuple[int, int]] = []
         """Operation of the step, and its event behind which another task waits for the CPU."""
@@ -172,6 +174,10 @@ class Model:
                 for place in range(index, len(words), self.levels[level][1]):
                     if words[place] or self.empty[level]:
                         out[level, va, place] = (table, place, words[place])
+                if level == self.root_level and self.isolated:
+                    place = index + self.levels[level][1]
+                    if copy := self.machine.peek(table + place * self.root_bytes):
+                        out[level, va, place] = (table, place, copy)
                 if level > 1 and self.machine.classify(level, words[index]) == "table":
                     stack.append((self.machine.table_pa(level, words[index]), va))
         return out
@@ -248,9 +254,7 @@ class UserFile:
         leaves = {
             c.va: (model.known(1, c.old), model.known(1, c.new)) for c in changes if c.level == 1 and c.place < entries
         }
-        large = {
-            c.va: (c.old, c.new) for c in changes if c.level == 2 and machine.classify(2, c.new) == "leaf"
-        }
+        large = {c.va: (c.old, c.new) for c in changes if c.level == 2 and machine.classify(2, c.new) == "leaf"}
         cleared = [
             c.level
             for c in changes
