@@ -85,8 +85,19 @@ def drop_store(record: dict[str, Any]) -> None:
     del record["seq"][0]
 
 
+def set_old_of_new_table(record: dict[str, Any]) -> None:
+    """Before an entry of a new table there was something."""
+    record["chg"][-1][4] = "0x40"
+
+
+def add_to_new_table(record: dict[str, Any]) -> None:
+    """A new table has another entry that is neither empty nor what was mapped."""
+    level, table, index, va, old, _ = record["chg"][-1]
+    record["chg"].append([level, table, index + 8, hex(int(va, 16) + 0x8000), old, "0x440"])
+
+
 X32, X64, RISCV = "i386-6.12.117-pae-highpte-pti", "x86_64-6.12.117-4lvl", "riscv64-6.12.117-sv48"
-A64, XEN = "arm64-7.3.4-4k48", "x86_64-7.3.4-xenpv"
+A64, XEN, S390 = "arm64-7.3.4-4k48", "x86_64-7.3.4-xenpv", "s390x-6.12.117-3level"
 
 
 @pytest.mark.parametrize(
@@ -105,6 +116,9 @@ A64, XEN = "arm64-7.3.4-4k48", "x86_64-7.3.4-xenpv"
         (X64, "ops.jsonl", 97, set_tables, "tables allocated"),
         (X64, "hwseq.jsonl", 96, drop_store, "instructions"),
         (RISCV, "hwseq.jsonl", 97, drop_barrier, "instructions"),
+        (S390, "ops.jsonl", 4, set_old_of_new_table, "descriptor"),
+        (S390, "ops.jsonl", 4, add_to_new_table, "descriptor"),
+        (A64, "ops.jsonl", 4, set_old_of_new_table, "descriptor"),
         (XEN, "ops_balanced.jsonl", 443, drop_flush, "hypervisor steps"),
     ],
 )
@@ -114,6 +128,16 @@ def test_a_changed_record_is_a_difference(
     report = changed(tmp_path, source, file, number, change)
     assert not report.ok
     assert any(d.op == number and d.what.startswith(what) for d in report.differences)
+
+
+def show_zero(record: dict[str, Any]) -> None:
+    for run in record["chg"][1:]:
+        run[4] = "0x0"
+    record["chg"].append([2, record["chg"][1][1], 7, hex(int(record["chg"][1][3], 16) + 0x700000), "0x0", "0x20"])
+
+
+def test_a_new_table_may_be_shown_from_zero_or_from_its_empty_word(tmp_path: Path) -> None:
+    assert changed(tmp_path, S390, "ops.jsonl", 4, show_zero).ok
 
 
 def cut(record: dict[str, Any]) -> None:

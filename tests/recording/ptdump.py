@@ -14,6 +14,8 @@ Row = tuple[int, int, str, frozenset[str]]
 
 _LINE = re.compile(r"(0x[0-9a-f]+)-(0x[0-9a-f]+)\s+(?:0x[0-9a-f]+\s+)?\d+[KMGTPE]\s*(.*)$")
 _LEVELS = ("pte", "pmd", "pud", "p4d", "pgd")
+_DOMAINS = {"KERNEL", "VECTORS"}
+"""Of arm's entries above the leaf; a leaf does not have them."""
 
 
 def read(path: Path) -> list[Row]:
@@ -23,9 +25,11 @@ def read(path: Path) -> list[Row]:
         found = _LINE.match(line)
         words = found[3].split() if found else []
         level = next((w.lower() for w in words if w.lower() in _LEVELS), "")
+        words = [w for w in words if w not in _DOMAINS]
         # riscv marks what is not set with dots.
         attributes = frozenset(w for w in words if w.lower() != level and w.strip("."))
-        if found and attributes:
+        # s390 has lines for what is not there.
+        if found and attributes and attributes != {"I"}:
             rows.append((int(found[1], 16), int(found[2], 16), level, attributes))
     return merge(rows)
 
@@ -42,12 +46,13 @@ def merge(rows: Iterable[Row]) -> list[Row]:
 
 
 def _x86(r: Range) -> frozenset[str]:
+    """The dump shows what the leaf says, whatever the entries above leave of it."""
     bits = {"PWT": 3, "PCD": 4, "GLB": 8}
     out = {name for name, bit in bits.items() if r.raw >> bit & 1}
-    out |= {"USR"} if r.prot["user"] else set()
+    out |= {"USR"} if r.raw >> 2 & 1 else set()
     out |= {"PSE"} if r.level > 1 else set()
     out |= {"PAT"} if r.raw >> (7 if r.level == 1 else 12) & 1 else set()
-    return frozenset(out | {"RW" if r.prot["write"] else "ro", "x" if r.prot["exec"] else "NX"})
+    return frozenset(out | {"RW" if r.raw >> 1 & 1 else "ro", "NX" if r.raw >> 63 else "x"})
 
 
 def _arm64(r: Range) -> frozenset[str]:
@@ -69,9 +74,41 @@ def _riscv(r: Range) -> frozenset[str]:
     return frozenset(out | ({f"MT({memory})"} if memory else set()))
 
 
-_ATTRIBUTES = {"arm64": _arm64, "riscv64": _riscv, "i386": _x86, "x86_64": _x86}
+def _s390x(r: Range) -> frozenset[str]:
+    return frozenset({"RW" if r.prot["write"] else "RO", "X" if r.prot["exec"] else "NX"})
+
+
+_LPAE_MEMORY = {1: ("MEM/BUFFERABLE/WC", "DEV/WC"), 4: ("DEV/SHARED",), 7: ("MEM/CACHED/WBWA",)}
+
+
+def _arm(r: Range) -> frozenset[str]:
+    out = {"SHD"} if r.raw >> 8 & 3 == 3 else set()
+    out |= {"USR"} if r.raw >> 6 & 1 else set()
+    out |= set(_LPAE_MEMORY[r.raw >> 2 & 7]) if r.level == 1 else set()
+    return frozenset(out | {"ro" if r.raw >> 7 & 1 else "RW", "NX" if r.raw >> 54 & 1 else "x"})
+
+
+_SHORT_MEMORY = {1: "MEM/BUFFERABLE/WC", 4: "DEV/SHARED", 7: "MEM/CACHED/WBWA"}
+
+
+def _arm_short(r: Range) -> frozenset[str]:
+    """A section has the fields of a page six bits higher, but XN in bit 4."""
+    word = r.raw >> 6 if r.level > 1 else r.raw
+    out = {"SHD"} if word >> 10 & 1 else set()
+    out |= {"USR"} if word >> 5 & 1 else set()
+    out |= {_SHORT_MEMORY[(word >> 6 & 1) << 2 | word >> 2 & 3]} if r.level == 1 else set()
+    never = r.raw >> (4 if r.level > 1 else 0) & 1
+    return frozenset(out | {"ro" if word >> 9 & 1 else "RW", "NX" if never else "x"})
+
+
+_ATTRIBUTES = {"arm64": _arm64, "riscv64": _riscv, "i386": _x86, "x86_64": _x86, "s390x": _s390x, "arm": _arm}
 
 
 def listed(ranges: Iterable[Range], arch: str) -> list[Row]:
     """Ranges as the dump of this architecture shows them."""
-    return merge((r.va, r.end % (1 << 64), _LEVELS[r.level - 1], _ATTRIBUTES[arch](r)) for r in ranges)
+    found = list(ranges)
+    attributes, levels = _ATTRIBUTES[arch], _LEVELS
+    if arch == "arm" and not any(r.raw >> 32 for r in found):
+        # With short descriptors the root, where sections are, is Linux's pgd.
+        attributes, levels = _arm_short, ("pte", "pgd")
+    return merge((r.va, r.end % (1 << 64), levels[r.level - 1], attributes(r)) for r in found)

@@ -42,6 +42,12 @@ CONFIGURATIONS = {
     ("powerpc-hash", "powerpc-hash-64k"): ("ppc64le", [(16, 256), (24, 1024), (34, 1024), (44, 256)]),
 }
 
+FOLDED = {
+    ("arm64", "arm64-4k-52-on-48"): ("aarch64", [(12, 512), (21, 512), (30, 512), (39, 512), (48, 16)]),
+    ("arm64", "arm64-16k-52-on-47"): ("aarch64", [(14, 2048), (25, 2048), (36, 2048), (47, 32)]),
+}
+"""The root of the build is folded at run time: the constants have one level more than there are."""
+
 SOURCES = {
     "x86_64": "x86_64-6.12.117-4lvl",
     "i686": "i386-6.12.117-pae-highpte-pti",
@@ -80,11 +86,19 @@ def test_a_configuration_is_recognised(tmp_path: Path, place: tuple[str, str]) -
     assert kernel.modelled
 
 
+@pytest.mark.parametrize("place", FOLDED, ids=lambda place: place[1])
+def test_a_root_that_is_folded_at_run_time(tmp_path: Path, place: tuple[str, str]) -> None:
+    machine, shape = FOLDED[place]
+    kernel = kernel_of(tmp_path / "any name", SOURCES[machine], {**of_shape(machine, shape), "levels": len(shape) - 1})
+    assert (kernel.backend, kernel.geometry) == place
+    assert kernel.shape == shape[:-1]
+
+
 def test_every_geometry_of_these_architectures_is_here() -> None:
     listed = {(backend, g) for backend, _, geometries in _native.backends() for g in geometries}
     others = {"arm", "sparc64", "s390", "loongarch64"}
     historical = {("xen-pv", "x86-32-pae")}
-    assert {place for place in listed if place[0] not in others} - historical == set(CONFIGURATIONS)
+    assert {place for place in listed if place[0] not in others} - historical == {*CONFIGURATIONS, *FOLDED}
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,6 @@ PENDING = 2
 """The bit of a task's thread flags that says that a barrier waits."""
 
 
-USER_BACKENDS = ("arm64", "riscv", "powerpc-radix", "powerpc-hash", "x86-64", "x86-32", "xen-pv")
-"""Backends whose user steps are compared."""
-
-
 def conform(recording: Recording) -> Iterator[Report]:
     """Compares every file of operations of a recording with the model.
 
@@ -62,10 +58,7 @@ def conform(recording: Recording) -> Iterator[Report]:
         raise RecordingError(recording.folder, "", "the kernel is not modelled")
     if recording.file is None or recording.file.name.startswith("user"):
         for file in user_files(recording):
-            if kernel.backend in USER_BACKENDS:
-                yield UserFile(kernel, recording, file).report()
-            else:
-                yield Report(str(file), skipped={f"user steps of {kernel.backend}, which are not compared": 1})
+            yield UserFile(kernel, recording, file).report()
         if recording.file is not None:
             return
     if recording.file is not None and recording.file.name.startswith("hwseq"):

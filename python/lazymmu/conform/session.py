@@ -61,7 +61,9 @@ class Session:
         self.spare = layout["table_frames"] + SPARE[geometry["long_bits"]]
         self.model_root = self.machine.roots()[0]
         self.kernel_root = kernel.number("init_mm_pgd_pa")
-        self._empty: dict[int, int] = {}
+        known = [self.machine.empty_word(n, True) if n in self.levels else 0 for n in range(6)]
+        self.empty: Words = np.array(known, np.uint64)
+        """What the entries of a new table hold, by level."""
         self.touched: dict[int, npt.NDArray[np.bool_]] = {}
         self.made: Words = np.empty(0, np.uint64)
         """Tables of the command at hand that are new."""
@@ -202,24 +204,18 @@ class Session:
             self.touched.pop(pa, None)
         return complaints
 
-    def empty(self, level: int) -> int:
-        """What an entry of a new table holds."""
-        if level not in self._empty:
-            table = self._fresh()
-            self.machine.add_table(table, level)
-            self._empty[level] = self.machine.peek(table)
-        return self._empty[level]
-
     def as_new(self, changes: Changes) -> Changes:
-        """Without the empty entries of new tables; before the others there was nothing, whatever records show."""
+        """Entries of new tables as changes from what a new table holds, which records show as that or as 0.
+
+        What else a record has as the word before stays, and will differ. Entries that are still empty are no changes.
+        """
         new = np.isin(changes.table, self.made)
         if not new.any():
             return changes
-        words = np.array([self.empty(n) if 0 < n < self.root_level else 0 for n in range(6)], np.uint64)[changes.level]
-        old = np.where(new, np.uint64(0), changes.old)
-        shown = ~new | (changes.new != words)
-        level, table, index, va, _, now = changes.columns()
-        return Changes(level, table, index, va, old, now).rows(shown)
+        words = self.empty[changes.level]
+        new &= (changes.old == 0) | (changes.old == words)
+        level, table, index, va, old, now = changes.columns()
+        return Changes(level, table, index, va, np.where(new, words, old), now).rows(~new | (now != words))
 
     def _take_over(self, changes: Changes, *, strict: bool) -> list[str]:
         complaints: list[str] = []

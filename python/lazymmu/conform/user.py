@@ -25,8 +25,8 @@ from lazymmu.machine import load_program
 from lazymmu.recording import Kernel, Recording
 from lazymmu.results import from_record
 
-Key = tuple[int, int]
-"""Level and first address of an entry."""
+Key = tuple[int, int, int]
+"""Level, first address and place of an entry: behind the entries of a leaf table there may be the hardware's."""
 
 IGNORED = ("probes", "info", "lzreset")
 HARDWARE_BITS = {
@@ -60,7 +60,12 @@ class Model:
         self.root_level = max(self.levels)
         self.page, self.pmd = self.sizes[1], self.sizes[2]
         self.entry_bytes: int = geometry["entry_bytes"]
+        self.root_bytes: int = geometry["root_bytes"]
+        self.empty = {n: self.machine.empty_word(n, False) for n in self.levels}
+        """What the entries of a new table hold, by level."""
         self.spare: int = geometry["table_frames"] + SPARE[geometry["long_bits"]]
+        self.isolated = bool(kernel.info.get("pti_root_shown"))
+        """Records show the root that the program runs with, too: it lies behind the one that the kernel runs with."""
         self.events: list[Any] = []
         self.waits: list[tuple[int, int]] = []
         """Operation of the step, and its event behind which another task waits for the CPU."""
@@ -80,12 +85,16 @@ class Model:
             raise RunError(f"{next(iter(op))}: {result.ending}")
         return result.ret
 
+    def _at(self, level: int, table: int, va: int) -> int:
+        """Where a table has the entry of an address."""
+        shift, entries = self.levels[level]
+        return table + (va >> shift & entries - 1) * (self.root_bytes if level == self.root_level else self.entry_bytes)
+
     def _path(self, va: int) -> Iterator[tuple[int, int, int]]:
         """Level, address of the entry, and word, from the root down to where the walk ends."""
         table = self.machine.roots()[PARENT]
         for level in range(self.root_level, 0, -1):
-            shift, entries = self.levels[level]
-            at = table + (va >> shift & entries - 1) * self.entry_bytes
+            at = self._at(level, table, va)
             word = self.machine.peek(at)
             yield level, at, word
             if self.machine.classify(level, word) != "table":
@@ -99,11 +108,10 @@ class Model:
         for change in sorted(changes, key=lambda c: -c.level):
             table = self.machine.roots()[PARENT]
             for level in range(self.root_level, change.level, -1):
-                shift, entries = self.levels[level]
-                at = table + (change.va >> shift & entries - 1) * self.entry_bytes
+                at = self._at(level, table, change.va)
                 word = self.machine.peek(at)
                 if self.machine.classify(level, word) != "table":
-                    if word or (level, change.va & ~(self.sizes[level] - 1)) in shown:
+                    if word != self.empty[level] or (level, change.va & ~(self.sizes[level] - 1)) in shown:
                         break
                     largest = max(entries for _, entries in self.levels.values()) * self.entry_bytes
                     self.spare += max(self.page, largest)
@@ -120,7 +128,11 @@ class Model:
 
     def word(self, va: int) -> int | None:
         """The leaf word of an address."""
-        return next((word for level, _, word in self._path(va) if level == 1), None)
+        return next((self.known(1, word) for level, _, word in self._path(va) if level == 1), None)
+
+    def known(self, level: int, word: int) -> int:
+        """A word, or 0 for what an empty entry holds."""
+        return 0 if word == self.empty[level] else word
 
     def huge(self, va: int) -> bool:
         """Whether a large leaf maps the address."""
@@ -146,7 +158,7 @@ class Model:
         return True
 
     def entries(self) -> dict[Key, tuple[int, int, int]]:
-        """The entries of the window that are not empty: table, place and word."""
+        """The entries of the window, but those that are 0 where that means empty: table, place and word."""
         tables = {pa: (level, words.tolist()) for pa, level, words in self.machine.image(PARENT)}
         out: dict[Key, tuple[int, int, int]] = {}
         stack = [(self.machine.roots()[PARENT], 0)]
@@ -156,13 +168,18 @@ class Model:
             level, words = tables[table]
             size = self.sizes[level]
             first = max(0, (start - base) // size)
-            for index in range(first, min(len(words), (end - base + size - 1) // size)):
-                word = words[index]
-                if word:
-                    va = base + index * size
-                    out[level, va] = (table, index, word)
-                    if level > 1 and self.machine.classify(level, word) == "table":
-                        stack.append((self.machine.table_pa(level, word), va))
+            last = min(self.levels[level][1], (end - base + size - 1) // size)
+            for index in range(first, last):
+                va = base + index * size
+                for place in range(index, len(words), self.levels[level][1]):
+                    if words[place] or self.empty[level]:
+                        out[level, va, place] = (table, place, words[place])
+                if level == self.root_level and self.isolated:
+                    place = index + self.levels[level][1]
+                    if copy := self.machine.peek(table + place * self.root_bytes):
+                        out[level, va, place] = (table, place, copy)
+                if level > 1 and self.machine.classify(level, words[index]) == "table":
+                    stack.append((self.machine.table_pa(level, words[index]), va))
         return out
 
 
@@ -178,7 +195,7 @@ class UserFile:
         self.batch = user_batch.Batches(self.result)
         self.here: dict[int, int] = {}
         """Where the model has a table that a link of the kernel leads to."""
-        self.tables: dict[Key, int] = {}
+        self.tables: dict[tuple[int, int], int] = {}
         """Tables of the kernel by level and first address."""
 
     def report(self) -> Report:
@@ -233,12 +250,15 @@ class UserFile:
 
     def _seen(self, model: Model, record: Mapping[str, Any], changes: Changes) -> Seen:
         machine = model.machine
-        leaves = {c.va: (c.old, c.new) for c in changes if c.level == 1}
-        large = {
-            c.va: (c.old, c.new) for c in changes if c.level == 2 and c.new and machine.classify(2, c.new) == "leaf"
+        entries = model.levels[1][1]
+        leaves = {
+            c.va: (model.known(1, c.old), model.known(1, c.new)) for c in changes if c.level == 1 and c.place < entries
         }
+        large = {c.va: (c.old, c.new) for c in changes if c.level == 2 and machine.classify(2, c.new) == "leaf"}
         cleared = [
-            c.level for c in changes if c.level > 1 and not c.new and machine.classify(c.level, c.old) == "table"
+            c.level
+            for c in changes
+            if c.level > 1 and not model.known(c.level, c.new) and machine.classify(c.level, c.old) == "table"
         ]
         # Frames as the process's kernel counts them.
         frame = machine.table_pa if self.kernel.xen else machine.word_address
@@ -310,28 +330,30 @@ class UserFile:
         """Descriptors that differ, and those that only one side changed."""
         found: list[Found] = []
         self.result.count("descriptors", len(changes))
-        none = (0, 0, 0)
         rows = list(changes)
-        wanted = {(c.level, c.va) for c in rows}
+        wanted = {(c.level, c.va, c.place) for c in rows}
         right = {}
         for c in rows:
             self.tables[c.level, c.va & ~(self._span(model, c.level) - 1)] = c.table
-            right[c] = self._same(model, c.level, before.get((c.level, c.va), none)[2], c.old)
+            right[c] = self._same(model, c.level, before.get((c.level, c.va, c.place)), c.old)
         # What is no longer linked may be anything later.
         for c in rows:
-            if c.level > 1 and c.old and model.machine.classify(c.level, c.old) == "table":
+            if c.level > 1 and model.machine.classify(c.level, c.old) == "table":
                 self.here.pop(model.machine.word_address(c.level, c.old), None)
         for c in rows:
-            key = (c.level, c.va)
-            words = before.get(key, none)[2], after.get(key, none)[2]
-            if not (self._same(model, c.level, words[1], c.new) and right[c]):
+            key = (c.level, c.va, c.place)
+            entries = before.get(key), after.get(key)
+            if not (self._same(model, c.level, entries[1], c.new) and right[c]):
                 place = f"descriptor, level {c.level} table {c.table:#x} index {c.place} va {c.va:#x}"
+                words = [entry[2] if entry else model.empty[c.level] for entry in entries]
                 model_text = f"{words[0]:#x} -> {words[1]:#x}" if words[0] != words[1] else "unchanged"
                 found.append((place, model_text, f"{c.old:#x} -> {c.new:#x}"))
         for key in sorted(before.keys() | after.keys(), reverse=True):
+            # A table that came or went: its entries change from or to what a new one holds.
+            none = (0, 0, model.empty[key[0]])
             old, new = before.get(key, none)[2], after.get(key, none)[2]
             if old != new and key not in wanted:
-                place = f"descriptor, level {key[0]} va {key[1]:#x}"
+                place = f"descriptor, level {key[0]} va {key[1]:#x} index {key[2]}"
                 found.append((place, f"{old:#x} -> {new:#x}", "unchanged"))
         return found
 
@@ -340,12 +362,17 @@ class UserFile:
         """Bytes that a whole table of a level maps."""
         return model.sizes[level] * model.levels[level][1]
 
-    def _same(self, model: Model, level: int, ours: int, theirs: int) -> bool:
-        """Equal words; of links the same flags, and tables that have always been each other's counterparts."""
-        machine = model.machine
+    def _same(self, model: Model, level: int, entry: tuple[int, int, int] | None, theirs: int) -> bool:
+        """Equal words; of links the same flags, and tables that have always been each other's counterparts.
+
+        Where the model has no table, a record may show 0 or what a new one holds.
+        """
+        if entry is None:
+            return theirs in (0, model.empty[level])
+        machine, ours = model.machine, entry[2]
         if level == 1:
             return not (ours ^ theirs) & ~user_batch.slots(self.kernel)
-        if not ours or not theirs or machine.classify(level, theirs) != "table":
+        if machine.classify(level, theirs) != "table":
             return ours == theirs
         if machine.classify(level, ours) != "table":
             return False

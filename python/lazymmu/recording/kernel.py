@@ -165,9 +165,11 @@ class Kernel:
         shape = self.shape
         known = _native.geometries()
         names = next(names for name, _, names in _native.backends() if name == self.backend)
-        for name in names:
-            if _shape(known[name]) == shape:
-                return name
+        fitting = [name for name in names if _shape(known[name]) == shape]
+        # The same tables may be stepped over in another way: `PGDIR_SHIFT` is a constant where levels fold at run time.
+        stepping = [name for name in fitting if known[name]["slot_shift"] == self.number("pgdir_shift")]
+        for name in stepping or fitting:
+            return name
         path = self.recording.need("info.json")
         raise RecordingError(
             path, "ptrs_per_pgd", f"not modelled: {self.backend} has no geometry with shifts and entries {shape}"

@@ -1,7 +1,8 @@
 """A walk over a table image, in plain Python: what hardware finds in the words, entry by entry.
 
 The format of the file: ``PTIMG1``, a line of JSON, the pages. What bits mean is from the manuals: Intel SDM
-vol. 3A 4.3 to 4.5, Arm ARM D8.3, RISC-V privileged specification 12.3 to 12.6 and chapter "Svnapot".
+vol. 3A 4.3 to 4.5, Arm ARM D8.3, Arm ARM v7 B3.5 and B3.6, RISC-V privileged specification 12.3 to 12.6 and chapter
+"Svnapot", z/Architecture Principles of Operation chapter 3 "Dynamic address translation".
 """
 
 from __future__ import annotations
@@ -42,13 +43,17 @@ class X86:
         self.pdpt = 3 if not self.narrow and root["entries"] == 4 else 0
         self.address = 0xFFFF_F000 if self.narrow else 0x000F_FFFF_FFFF_F000
 
-    def shown(self, word: int) -> bool:
+    def shown(self, level: int, word: int) -> bool:  # noqa: ARG002
         """Whether the kernel's dump shows the leaf."""
         return bool(word & 1)
 
     def leaf(self, level: int, word: int) -> bool:
         """At the lowest level always; above where the page size bit is set."""
         return level == 1 or (level in (2, 3) and level != self.pdpt and bool(word >> 7 & 1))
+
+    def table(self, word: int) -> bool:
+        """What is present and no leaf."""
+        return bool(word & 1)
 
     def pa(self, word: int, size: int, va: int) -> int:  # noqa: ARG002
         """The address field; in large leaves bit 12 is a cache attribute."""
@@ -66,7 +71,7 @@ class X86:
             above.user and bool(word >> 2 & 1),
         )
 
-    def granted(self, word: int, above: Grants) -> tuple[bool, bool, bool]:
+    def granted(self, level: int, word: int, above: Grants) -> tuple[bool, bool, bool]:  # noqa: ARG002
         """Write, execute, user."""
         own = self.below(1, word, above)
         return own.write, own.execute_kernel, own.user
@@ -86,13 +91,17 @@ class Arm64:
         self.field = (1 << (50 if self.lpa2 else 48)) - page
         self.sections = (2,) if self.wide else (2, 3)
 
-    def shown(self, word: int) -> bool:
+    def shown(self, level: int, word: int) -> bool:  # noqa: ARG002
         """The dump shows invalid leaves too."""
         return word != 0
 
     def leaf(self, level: int, word: int) -> bool:
         """A block has the table bit clear, and is only valid at two levels."""
         return level == 1 or (level in self.sections and word & 3 == 1)
+
+    def table(self, word: int) -> bool:
+        """What is valid and no leaf."""
+        return bool(word & 1)
 
     def pa(self, word: int, size: int, va: int) -> int:  # noqa: ARG002
         """Bits above 47 stand elsewhere: 15:12 (64 KiB pages) or 9:8 (52 bits with smaller pages)."""
@@ -112,7 +121,7 @@ class Arm64:
             above.user and not word >> 61 & 1,
         )
 
-    def granted(self, word: int, above: Grants) -> tuple[bool, bool, bool]:
+    def granted(self, level: int, word: int, above: Grants) -> tuple[bool, bool, bool]:  # noqa: ARG002
         """Write, execute (by whom the page is for), user."""
         user = bool(word >> 6 & 1)
         execute = above.execute_user and not word >> 54 & 1 if user else above.execute_kernel and not word >> 53 & 1
@@ -130,13 +139,17 @@ class RiscV:
         self.field = (1 << 32) - (1 << 10) if header["entry_bytes"] == 4 else (1 << 54) - (1 << 10)
         self.napot = 0 if header["entry_bytes"] == 4 else 1 << 63
 
-    def shown(self, word: int) -> bool:
+    def shown(self, level: int, word: int) -> bool:  # noqa: ARG002
         """The dump shows what is valid."""
         return bool(word & 1)
 
     def leaf(self, level: int, word: int) -> bool:
         """At any level, where R, W or X is set."""
         return level == 1 or bool(word & 0b1110)
+
+    def table(self, word: int) -> bool:
+        """What is valid and no leaf."""
+        return bool(word & 1)
 
     def pa(self, word: int, size: int, va: int) -> int:
         """In a group of 16 pages the low bits of the number tell its size; the address has them instead."""
@@ -147,7 +160,7 @@ class RiscV:
         """A table's word restricts nothing."""
         return above
 
-    def granted(self, word: int, above: Grants) -> tuple[bool, bool, bool]:  # noqa: ARG002
+    def granted(self, level: int, word: int, above: Grants) -> tuple[bool, bool, bool]:  # noqa: ARG002
         """Write, execute, user."""
         return bool(word >> 2 & 1), bool(word >> 3 & 1), bool(word >> 4 & 1)
 
@@ -156,12 +169,124 @@ class RiscV:
         return va | ((1 << 64) - (1 << bits)) if bits > 32 and va >> (bits - 1) else va
 
 
-FORMATS: dict[str, type[X86] | type[Arm64] | type[RiscV]] = {
+class Arm:
+    """LPAE: like arm64's, with 40 bits of address, and large leaves of 2 MiB alone."""
+
+    def __init__(self, header: dict[str, Any], root: dict[str, Any]) -> None:
+        pass
+
+    def shown(self, level: int, word: int) -> bool:  # noqa: ARG002
+        """The dump shows what is valid."""
+        return bool(word & 1)
+
+    def leaf(self, level: int, word: int) -> bool:
+        """A block has the table bit clear."""
+        return level == 1 or (level == 2 and word & 3 == 1)
+
+    def table(self, word: int) -> bool:
+        """Whether the walk goes on below."""
+        return word & 3 == 3
+
+    def pa(self, word: int, size: int, va: int) -> int:  # noqa: ARG002
+        """Bits 39 to 12."""
+        return word & 0xFF_FFFF_F000 & ~(size - 1)
+
+    def below(self, level: int, word: int, above: Grants) -> Grants:  # noqa: ARG002
+        """APTable, XNTable, PXNTable."""
+        executable = not word >> 60 & 1
+        return Grants(
+            above.write and not word >> 62 & 1,
+            above.execute_kernel and executable and not word >> 59 & 1,
+            above.execute_user and executable,
+            above.user and not word >> 61 & 1,
+        )
+
+    def granted(self, level: int, word: int, above: Grants) -> tuple[bool, bool, bool]:  # noqa: ARG002
+        """Write, execute (by whom the page is for), user."""
+        user, never = bool(word >> 6 & 1), word >> 54 & 1
+        execute = above.execute_user and not never if user else above.execute_kernel and not (never or word >> 53 & 1)
+        return above.write and not word >> 7 & 1, execute, user and above.user
+
+    def extend(self, va: int, bits: int, kernel: bool) -> int:  # noqa: ARG002
+        """An address has 32 bits."""
+        return va
+
+
+class ArmShort(Arm):
+    """Short descriptors: sections of 1 MiB, small pages; AP and XN are elsewhere in both."""
+
+    def shown(self, level: int, word: int) -> bool:
+        """What is valid."""
+        return bool(word & (2 if level == 1 else 3))
+
+    def leaf(self, level: int, word: int) -> bool:
+        """Bit 1 makes a section of an entry of the root."""
+        return level == 1 or bool(word & 2)
+
+    def table(self, word: int) -> bool:
+        """Two bits say what it is."""
+        return word & 3 == 1
+
+    def pa(self, word: int, size: int, va: int) -> int:  # noqa: ARG002
+        """Of leaves; a table of 256 entries has 1 KiB."""
+        return word & 0xFFFF_FC00 & ~(size - 1)
+
+    def below(self, level: int, word: int, above: Grants) -> Grants:  # noqa: ARG002
+        """PXN alone."""
+        return above._replace(execute_kernel=above.execute_kernel and not word >> 2 & 1)
+
+    def granted(self, level: int, word: int, above: Grants) -> tuple[bool, bool, bool]:
+        """AP[2], XN, AP[1]; a section may have PXN of its own."""
+        if level > 1:
+            user = bool(word >> 11 & 1)
+            return not word >> 15 & 1, not word >> 4 & 1 and (user or not word & 1), user
+        user = bool(word >> 5 & 1)
+        return not word >> 9 & 1, (above.execute_user if user else above.execute_kernel) and not word & 1, user
+
+
+class S390:
+    """Invalid in bit 10 of a page's entry, in bit 5 above, where 10 is a large leaf; protection 9, no execution 8."""
+
+    def __init__(self, header: dict[str, Any], root: dict[str, Any]) -> None:
+        pass
+
+    def shown(self, level: int, word: int) -> bool:
+        """What is valid."""
+        return not word >> (10 if level == 1 else 5) & 1
+
+    def leaf(self, level: int, word: int) -> bool:
+        """Segments of 1 MiB and regions of 2 GiB may be leaves."""
+        return level == 1 or (level in (2, 3) and bool(word >> 10 & 1))
+
+    def table(self, word: int) -> bool:
+        """Whether the walk goes on below."""
+        return not word >> 5 & 1
+
+    def pa(self, word: int, size: int, va: int) -> int:  # noqa: ARG002
+        """Page tables have 2 KiB; region entries have their length below."""
+        return word & ~(size - 1)
+
+    def below(self, level: int, word: int, above: Grants) -> Grants:  # noqa: ARG002
+        """Protection holds for what is below."""
+        return above._replace(write=above.write and not word >> 9 & 1)
+
+    def granted(self, level: int, word: int, above: Grants) -> tuple[bool, bool, bool]:  # noqa: ARG002
+        """Each tree is of one space alone: no entry keeps a program out."""
+        return above.write and not word >> 9 & 1, not word >> 8 & 1, True
+
+    def extend(self, va: int, bits: int, kernel: bool) -> int:  # noqa: ARG002
+        """Both trees begin at 0."""
+        return va
+
+
+FORMATS: dict[str, type[X86] | type[Arm64] | type[RiscV] | type[Arm] | type[S390]] = {
     "x86_64": X86,
     "i386": X86,
     "arm64": Arm64,
     "riscv64": RiscV,
     "riscv32": RiscV,
+    "arm": Arm,
+    "s390x": S390,
 }
 
 
@@ -177,30 +302,41 @@ class Image:
         self.at = {int(pa, 16): n * size for n, pa in enumerate(self.header["pages"])}
 
     def words(self, pa: int, entries: int) -> tuple[int, ...]:
-        """The words of a table."""
+        """The words of a table; pages of one that is larger follow each other."""
         size, width = self.header["page_bytes"], self.header["entry_bytes"]
+        order = ">" if self.header.get("byte_order") == "big" else "<"
         start = self.at[pa & ~(size - 1)] + (pa & (size - 1))
-        return struct.unpack_from(f"<{entries}{'Q' if width == 8 else 'I'}", self.pages, start)
+        return struct.unpack_from(f"{order}{entries}{'Q' if width == 8 else 'I'}", self.pages, start)
+
+    def shape(self, level: int) -> tuple[int, int]:
+        """Shift and entries of a level below the root."""
+        if levels := self.header.get("levels"):
+            shift, entries = levels[level - 1]
+            return shift, entries
+        entries = self.header["entries_per_table"]
+        lowest = (self.header["page_bytes"] - 1).bit_length()
+        return lowest + (level - 1) * (entries - 1).bit_length(), entries
 
     def leaves(self, name: str) -> Iterator[Leaf]:
         """Every leaf below a root, table by table."""
         root = self.header["roots"][name]
-        form = FORMATS[self.header["arch"]](self.header, root)
-        per_level = (self.header["entries_per_table"] - 1).bit_length()
-        lowest = (self.header["page_bytes"] - 1).bit_length()
+        known = FORMATS[self.header["arch"]]
+        form = (ArmShort if known is Arm and self.header["entry_bytes"] == 4 else known)(self.header, root)
 
         def walk(pa: int, level: int, entries: int, base: int, above: Grants) -> Iterator[Leaf]:
-            size = 1 << lowest + (level - 1) * per_level
+            size = 1 << self.shape(level)[0]
+            below = self.shape(level - 1)[1] if level > 1 else 0
             for index, word in enumerate(self.words(pa, entries)):
                 va = base + index * size
                 if word == 0:
                     continue
                 if form.leaf(level, word):
-                    if form.shown(word):
+                    if form.shown(level, word):
                         full = form.extend(va, root["va_bits"], name == "kernel")
-                        yield Leaf(full, form.pa(word, size, va), level, size, word, *form.granted(word, above))
-                elif word & 1:
+                        yield Leaf(full, form.pa(word, size, va), level, size, word, *form.granted(level, word, above))
+                elif form.table(word):
                     inner = form.below(level, word, above)
-                    yield from walk(form.pa(word, 0x1000, va), level - 1, self.header["entries_per_table"], va, inner)
+                    at = form.pa(word, min(below * self.header["entry_bytes"], 0x1000), va)
+                    yield from walk(at, level - 1, below, va, inner)
 
         yield from walk(int(root["pa"], 16), root["levels"], root["entries"], 0, Grants())

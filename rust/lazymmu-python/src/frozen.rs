@@ -57,17 +57,19 @@ impl Frozen {
         let own = own_tables(runner);
         let ours = |pa: u64| own.is_empty() || own.contains(&pa) || self.own.contains(&pa);
         let mut rows = Rows::default();
+        // Where one of both moments has no table, its words are compared with those of a new one.
+        let blank = |id: TableId, memory: &Memory| runner.format().blank(memory.level(id), true);
         for (pa, id) in self.memory.tables() {
             let later = now.at(pa).filter(|other| now.level(*other) == self.memory.level(id));
             if later.is_some_and(|other| now.shares(other, &self.memory, id)) || !ours(pa) {
                 continue;
             }
-            rows.compare(pa, Some((&self.memory, id)), later.map(|other| (now, other)));
+            rows.compare(pa, Some((&self.memory, id)), later.map(|other| (now, other)), blank(id, &self.memory));
         }
         for (pa, id) in now.tables() {
             let before = self.memory.at(pa).filter(|other| self.memory.level(*other) == now.level(id));
             if before.is_none() && ours(pa) {
-                rows.compare(pa, None, Some((now, id)));
+                rows.compare(pa, None, Some((now, id)), blank(id, now));
             }
         }
         (
@@ -81,11 +83,11 @@ impl Frozen {
 }
 
 impl Rows {
-    fn compare(&mut self, pa: u64, before: Option<(&Memory, TableId)>, after: Option<(&Memory, TableId)>) {
+    fn compare(&mut self, pa: u64, before: Option<(&Memory, TableId)>, after: Option<(&Memory, TableId)>, blank: u64) {
         let Some((memory, id)) = before.or(after) else { return };
         let level = memory.level(id).number();
         let word = |of: Option<(&Memory, TableId)>, n: usize| {
-            of.and_then(|(memory, id)| memory.words(id).get(n).map(|w| w.load(Ordering::Relaxed))).unwrap_or(0)
+            of.and_then(|(memory, id)| memory.words(id).get(n).map(|w| w.load(Ordering::Relaxed))).unwrap_or(blank)
         };
         for n in 0..memory.entries(id) {
             let (old, new) = (word(before, n), word(after, n));

@@ -59,6 +59,7 @@ pub(crate) fn describe<'py>(py: Python<'py>, g: &geometry::Geometry) -> PyResult
     out.set_item("page_shift", g.page_shift)?;
     out.set_item("entry_bytes", g.entry_bytes)?;
     out.set_item("root_bytes", g.root_bytes)?;
+    out.set_item("slot_shift", g.slot_shift)?;
     out.set_item("long_bits", g.long_bits)?;
     out.set_item("va_bits", g.va_bits)?;
     out.set_item("pa_bits", g.pa_bits)?;

@@ -425,6 +425,11 @@ impl Machine {
         Ok(self.runner.table_word(known_level(level)?, pa))
     }
 
+    /// What the entries of a new table of this level hold, the kernel's or a process's.
+    fn empty_word(&self, level: u8, init_mm: bool) -> PyResult<u64> {
+        Ok(self.runner.format().blank(known_level(level)?, init_mm))
+    }
+
     /// What a word of this level is: `none`, `leaf`, `table`, or `other` (not valid for hardware).
     fn classify(&self, level: u8, word: u64) -> PyResult<&'static str> {
         let level = known_level(level)?;

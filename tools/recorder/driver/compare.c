@@ -3,6 +3,9 @@
 #include <linux/sched.h>
 #include <linux/sort.h>
 #include <linux/vmalloc.h>
+#ifdef CONFIG_X86
+#include <asm/cpufeature.h>
+#endif
 
 #include "recorder.h"
 
@@ -258,51 +261,50 @@ static void say_table(const struct table *table, void *data)
 {
 	bool *first = data;
 
-	say("%s\"0x%llx\"", *first ? "" : ",", table->pa);
+	say("%s[%d,\"0x%llx\"]", *first ? "" : ",", table->level, table->pa);
 	*first = false;
 }
 
-static void say_root(const char *name, struct mm_struct *mm, unsigned long start, unsigned long last)
+static void say_root(const char *name, const struct table *root, unsigned long start, unsigned long last)
 {
-	int level = root_level(mm);
 	bool first = true;
 
-	say("\"%s\":{\"pa\":\"0x%llx\",\"levels\":%d,\"va_bits\":%u,\"entries\":%u,\"tables\":[", name, root_pa(mm),
-	    level, level_shift(level) + ilog2(level_entries(level)), level_entries(level));
-	visit(mm, start, last, say_table, &first);
+	say("\"%s\":{\"pa\":\"0x%llx\",\"levels\":%d,\"va_bits\":%u,\"entries\":%u,\"tables\":[", name, root->pa,
+	    root->level, level_shift(root->level) + ilog2(root->entries), root->entries);
+	visit_tree(root, start, last, say_table, &first);
 	say("]}");
+}
+
+/* The last address that a root maps, seen from the first one. */
+static unsigned long reach(const struct table *root)
+{
+	unsigned int bits = level_shift(root->level) + ilog2(root->entries);
+
+	return bits < BITS_PER_LONG ? (1UL << bits) - 1 : -1UL;
 }
 
 /* Where all tables are: their words are read from outside. */
 void say_image(void)
 {
-	unsigned long start = VMALLOC_START, last = ULONG_MAX;
-	unsigned long whole = -1UL;
+	unsigned long start;
+	struct table root;
 
-	if (BITS_PER_LONG == 64) {
-		int level = root_level(&init_mm);
-		unsigned int bits = level_shift(level) + ilog2(level_entries(level));
-
-		/* The root's whole reach. */
-		if (bits < 64)
-			start = VMALLOC_START & ~((1UL << bits) - 1), last = start + (1UL << bits) - 1;
-		else
-			start = 0;
-	} else {
-		start = 0;
-	}
-	if (current->active_mm != &init_mm && current->mm && current->mm->pgd) {
-		int level = root_level(current->mm);
-		unsigned int bits = level_shift(level) + ilog2(level_entries(level));
-
-		if (bits < BITS_PER_LONG)
-			whole = (1UL << bits) - 1;
-	}
 	say(",\"roots\":{");
-	say_root("kernel", &init_mm, start, last);
+	root_table(&init_mm, VMALLOC_START, &root);
+	start = VMALLOC_START & ~reach(&root);
+	say_root("kernel", &root, start, start + reach(&root));
 	if (current->mm) {
 		say(",");
-		say_root("user", current->mm, 0, whole);
+		root_table(current->mm, 0, &root);
+		say_root("user", &root, 0, reach(&root));
+#ifdef CONFIG_MITIGATION_PAGE_TABLE_ISOLATION
+		if (cpu_feature_enabled(X86_FEATURE_PTI)) {
+			root.words = kernel_to_user_pgdp((pgd_t *)root.words);
+			root.pa += PAGE_SIZE;
+			say(",");
+			say_root("user_pti", &root, 0, reach(&root));
+		}
+#endif
 	}
 	say("}");
 }

@@ -93,6 +93,8 @@ static void say_machine(void)
 	hex("cr3", __read_cr3());
 	hex("cr4", __read_cr4());
 	plain("pti", cpu_feature_enabled(X86_FEATURE_PTI));
+	/* What changed below a program's mm is told of both roots. */
+	plain("pti_root_shown", cpu_feature_enabled(X86_FEATURE_PTI));
 	plain("gbpages", boot_cpu_has(X86_FEATURE_GBPAGES));
 	plain("pse", boot_cpu_has(X86_FEATURE_PSE));
 	plain("pge", boot_cpu_has(X86_FEATURE_PGE));

@@ -46,6 +46,8 @@ struct table {
 };
 
 typedef void (*visit_fn)(const struct table *table, void *data);
+void root_table(struct mm_struct *mm, unsigned long va, struct table *root);
+void visit_tree(const struct table *root, unsigned long start, unsigned long last, visit_fn fn, void *data);
 void visit(struct mm_struct *mm, unsigned long start, unsigned long last, visit_fn fn, void *data);
 unsigned int level_shift(int level);
 unsigned int level_entries(int level);

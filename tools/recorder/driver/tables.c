@@ -12,6 +12,9 @@
 #ifdef CONFIG_SPARC64
 #include <asm/sections.h>
 #endif
+#ifdef CONFIG_X86
+#include <asm/cpufeature.h>
+#endif
 
 #include "recorder.h"
 
@@ -199,7 +202,7 @@ static void descend(const struct table *table, u64 start, u64 last, visit_fn fn,
 	fn(table, data);
 	if (table->level == 1)
 		return;
-	for (index = 0; index < table->entries; index++) {
+	for (index = 0; index < min(table->entries, level_entries(table->level)); index++) {
 		u64 va = table->base + index * size;
 		void *entry = (char *)table->words + index * table->width;
 		struct table lower;
@@ -219,20 +222,36 @@ static void descend(const struct table *table, u64 start, u64 last, visit_fn fn,
 	}
 }
 
+void root_table(struct mm_struct *mm, unsigned long va, struct table *root)
+{
+	u64 span;
+
+	root->words = root_words(mm, va, &root->level);
+	root->entries = level_entries(root->level);
+	root->width = width(root->level);
+	root->pa = pa_of(root->words);
+	/* All that the root maps; 0: all that there is. */
+	span = level_shift(root->level) + ilog2(root->entries) < 64 ?
+		(u64)root->entries << level_shift(root->level) : 0;
+	root->base = span ? va & ~(span - 1) : 0;
+}
+
+void visit_tree(const struct table *root, unsigned long start, unsigned long last, visit_fn fn, void *data)
+{
+	descend(root, start, last, fn, data);
+}
+
 void visit(struct mm_struct *mm, unsigned long start, unsigned long last, visit_fn fn, void *data)
 {
 	struct table root;
-	u64 span;
 
-	root.words = root_words(mm, start, &root.level);
-	root.entries = level_entries(root.level);
-	root.width = width(root.level);
-	root.pa = pa_of(root.words);
-	/* All that the root maps; 0: all that there is. */
-	span = level_shift(root.level) + ilog2(root.entries) < 64 ?
-		(u64)root.entries << level_shift(root.level) : 0;
-	root.base = span ? start & ~(span - 1) : 0;
-	descend(&root, start, last, fn, data);
+	root_table(mm, start, &root);
+#ifdef CONFIG_MITIGATION_PAGE_TABLE_ISOLATION
+	/* What the program runs with lies behind what the kernel runs with meanwhile. */
+	if (mm != &init_mm && cpu_feature_enabled(X86_FEATURE_PTI))
+		root.entries *= 2;
+#endif
+	visit_tree(&root, start, last, fn, data);
 }
 
 /* Where the linear map and the vmalloc space are. */

@@ -17,7 +17,7 @@ pub trait AnyFormat: fmt::Debug + Send + Sync {
     fn address(&self, level: Level, word: u64) -> u64;
     fn attributes(&self, level: Level, word: u64) -> Attributes;
     fn table_grants(&self, level: Level, word: u64) -> Grants;
-    fn dumped(&self, word: u64) -> bool;
+    fn dumped(&self, level: Level, word: u64) -> bool;
     fn half(&self, kernel: bool) -> Half;
     fn bad(&self, level: Level, word: u64) -> bool;
     /// A copy of its own.
@@ -65,8 +65,8 @@ impl<F: Format> AnyFormat for F {
         Format::table_grants(self, level, word)
     }
 
-    fn dumped(&self, word: u64) -> bool {
-        Format::dumped(self, word)
+    fn dumped(&self, level: Level, word: u64) -> bool {
+        Format::dumped(self, level, word)
     }
 
     fn half(&self, kernel: bool) -> Half {

@@ -8,9 +8,18 @@
 #[path = "arm/fields.rs"]
 mod fields;
 
+use super::arm_short::ShortDescriptors;
 use super::field::Layout;
-use super::{Attributes, Format, MemoryType, Prot};
+use super::{Attributes, Format, Grants, MemoryType, Prot, Reader};
 use crate::geometry::Level;
+
+/// Of short descriptors it is the hardware's words that are read.
+pub static READER: Reader = Reader {
+    architectures: &["arm"],
+    format: |_, shape| {
+        Some(if shape.entry_bytes == 8 { Box::new(Arm { lpae: true }) } else { Box::new(ShortDescriptors) })
+    },
+};
 
 pub(super) const MEMORY_TYPE: u64 = 7 << 2;
 const WRITEALLOC: u64 = 7 << 2;
@@ -288,6 +297,20 @@ impl Format for Arm {
             dirty: write,
             contiguous: false,
             memory,
+        }
+    }
+
+    /// `APTable`, `XNTable`, `PXNTable` of LPAE; short descriptors have the last.
+    fn table_grants(&self, _level: Level, word: u64) -> Grants {
+        if !self.lpae {
+            return Grants { kernel_exec: word & 1 << 2 == 0, ..Grants::ALL };
+        }
+        let exec = word & 1 << 60 == 0;
+        Grants {
+            write: word & 1 << 62 == 0,
+            user: word & 1 << 61 == 0,
+            kernel_exec: exec && word & 1 << 59 == 0,
+            user_exec: exec,
         }
     }
 

@@ -275,7 +275,7 @@ impl Format for Arm64 {
         }
     }
 
-    fn dumped(&self, word: u64) -> bool {
+    fn dumped(&self, _level: Level, word: u64) -> bool {
         word != 0
     }
 

@@ -212,7 +212,7 @@ pub trait Format: Copy + fmt::Debug + Send + Sync + 'static {
         Grants::ALL
     }
     /// Whether the kernel's dump of its tables shows a leaf that is not none.
-    fn dumped(&self, word: u64) -> bool {
+    fn dumped(&self, _level: Level, word: u64) -> bool {
         self.valid(word)
     }
     /// Which addresses a tree maps: the kernel's, or that of a process.

@@ -10,8 +10,11 @@ mod fields;
 use super::field::Layout;
 use super::s390_user::SEGMENT;
 use super::user::UserFormat;
-use super::{Attributes, Format, Half, MemoryType, Prot};
+use super::{Attributes, Format, Grants, Half, MemoryType, Prot, Reader};
 use crate::geometry::Level;
+
+pub static READER: Reader =
+    Reader { architectures: &["s390x"], format: |_, shape| (shape.entry_bytes == 8).then(|| Box::new(S390) as _) };
 
 pub const PRESENT: u64 = 1 << 0;
 pub const YOUNG: u64 = 1 << 2;
@@ -188,6 +191,15 @@ impl Format for S390 {
             contiguous: false,
             memory: MemoryType::Normal,
         }
+    }
+
+    /// Protection holds for everything below.
+    fn table_grants(&self, _level: Level, word: u64) -> Grants {
+        Grants { write: word & PROTECT == 0, ..Grants::ALL }
+    }
+
+    fn dumped(&self, level: Level, word: u64) -> bool {
+        self.walkable(level, word)
     }
 
     /// Two trees; both begin at address 0.

@@ -8,10 +8,12 @@ pub static GEOMETRIES: Geometries = Geometries {
         &ARM64_4K_39,
         &ARM64_4K_48,
         &ARM64_4K_52,
+        &ARM64_4K_52_ON_48,
         &ARM64_16K_36,
         &ARM64_16K_47,
         &ARM64_16K_48,
         &ARM64_16K_52,
+        &ARM64_16K_52_ON_47,
         &ARM64_64K_42,
         &ARM64_64K_48,
         &ARM64_64K_52,
@@ -82,6 +84,20 @@ pub static ARM64_16K_47: Geometry = Geometry::new(&shape("arm64-16k-47", 14, 47,
 pub static ARM64_16K_48: Geometry = Geometry::new(&shape("arm64-16k-48", 14, 48, 48, &[11, 11, 11, 1]));
 /// LPA2.
 pub static ARM64_16K_52: Geometry = Geometry::new(&shape("arm64-16k-52", 14, 52, 52, &[11, 11, 11, 5]));
+
+/// Kernels built for 52 bits on hardware without LPA2 fold a level at run time. `PGDIR_SHIFT` is a constant: loops over the
+/// root step as if that level were there.
+const fn folded(shape: &Shape<'_>, slot_shift: u32) -> Geometry {
+    let layout = Layout {
+        task_size: 1 << shape.va_bits,
+        kernel_start: 0u64.wrapping_sub(1 << shape.va_bits),
+        ..layout(shape.page_shift, 52)
+    };
+    Geometry { slot_shift, layout, ..Geometry::new(shape) }
+}
+
+pub static ARM64_4K_52_ON_48: Geometry = folded(&shape("arm64-4k-52-on-48", 12, 48, 48, &[9, 9, 9, 9]), 48);
+pub static ARM64_16K_52_ON_47: Geometry = folded(&shape("arm64-16k-52-on-47", 14, 47, 48, &[11, 11, 11]), 47);
 
 pub static ARM64_64K_42: Geometry = Geometry::new(&shape("arm64-64k-42", 16, 42, 48, &[13, 13]));
 pub static ARM64_64K_48: Geometry = Geometry::new(&shape("arm64-64k-48", 16, 48, 48, &[13, 13, 6]));

@@ -10,6 +10,9 @@ use serde::{Deserialize, Deserializer};
 /// First line of an image.
 pub const MAGIC: &str = "PTIMG1";
 
+/// Bytes of the largest tables that are larger than a page: s390's above the leaf tables, arm's root of sections.
+const LARGEST_TABLE: u64 = 0x4000;
+
 /// An image that cannot be read or walked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {problem}")]
@@ -38,6 +41,15 @@ pub struct Root {
     pub entries: u64,
 }
 
+/// How the bytes of a word follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ByteOrder {
+    #[default]
+    Little,
+    Big,
+}
+
 /// The line of JSON.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Header {
@@ -47,6 +59,11 @@ pub struct Header {
     pub entry_bytes: u8,
     /// Entries of a table below the root.
     pub entries_per_table: u64,
+    /// Shift and entries of each level, leaf tables first, where tables of different levels have different sizes.
+    #[serde(default)]
+    pub levels: Vec<(u32, u64)>,
+    #[serde(default)]
+    pub byte_order: ByteOrder,
     pub roots: BTreeMap<String, Root>,
     /// Physical addresses of the pages that follow.
     #[serde(deserialize_with = "numbers")]
@@ -54,6 +71,36 @@ pub struct Header {
     /// Tables that whoever made the image could not read.
     #[serde(default, deserialize_with = "numbers")]
     pub missing: Vec<u64>,
+}
+
+impl Header {
+    /// Address bits below the index of a level, which counts from 1.
+    #[must_use]
+    pub fn shift(&self, level: u8) -> u32 {
+        let n = u32::from(level.saturating_sub(1));
+        let even = self.page_bytes.trailing_zeros() + n * self.entries_per_table.trailing_zeros();
+        self.levels.get(n as usize).map_or(even, |(shift, _)| *shift)
+    }
+
+    /// Entries of a table of a level, below the root.
+    #[must_use]
+    pub fn entries(&self, level: u8) -> u64 {
+        let n = usize::from(level.saturating_sub(1));
+        self.levels.get(n).map_or(self.entries_per_table, |(_, entries)| *entries)
+    }
+
+    /// Each level begins where the one below it ends.
+    fn check_levels(&self, fits: impl Fn(u64) -> bool) -> Result<(), ImageError> {
+        let mut wanted = self.page_bytes.trailing_zeros();
+        for (n, (shift, entries)) in self.levels.iter().enumerate() {
+            if *shift != wanted || !fits(*entries) {
+                let problem = format!("shift {shift} with {entries} entries, expected shift {wanted}");
+                return Err(ImageError::new(format!("levels, number {}", n + 1), problem));
+            }
+            wanted += entries.trailing_zeros();
+        }
+        Ok(())
+    }
 }
 
 /// A number, or a text such as `0x1000`.
@@ -121,8 +168,9 @@ impl Image {
         if h.entry_bytes != 4 && h.entry_bytes != 8 {
             return Err(ImageError::new("entry_bytes", format!("expected 4 or 8, got {}", h.entry_bytes)));
         }
-        let most = h.page_bytes / u64::from(h.entry_bytes);
+        let most = h.page_bytes.max(LARGEST_TABLE) / u64::from(h.entry_bytes);
         let fits = |n: u64| n.is_power_of_two() && n > 1 && n <= most;
+        h.check_levels(fits)?;
         if !fits(h.entries_per_table) {
             let problem = format!("expected a power of two up to {most}, got {}", h.entries_per_table);
             return Err(ImageError::new("entries_per_table", problem));
@@ -143,14 +191,13 @@ impl Image {
         }
         for (name, root) in &h.roots {
             let place = format!("root {name:?}");
-            if !(1..=5).contains(&root.levels) || !fits(root.entries) {
+            let described = h.levels.is_empty() || usize::from(root.levels) <= h.levels.len();
+            if !(1..=5).contains(&root.levels) || !described || !fits(root.entries) {
                 let problem = format!("{} levels with {} entries in the root", root.levels, root.entries);
                 return Err(ImageError::new(place, problem));
             }
-            let bits = h.page_bytes.trailing_zeros()
-                + (u32::from(root.levels) - 1) * h.entries_per_table.trailing_zeros()
-                + root.entries.trailing_zeros();
-            if bits != u32::from(root.va_bits) {
+            let bits = h.shift(root.levels) + root.entries.trailing_zeros();
+            if bits != u32::from(root.va_bits) || bits > 64 {
                 let problem = format!("its levels take {bits} address bits, but va_bits is {}", root.va_bits);
                 return Err(ImageError::new(place, problem));
             }
@@ -169,17 +216,22 @@ impl Image {
         })
     }
 
-    /// The bytes of a table of so many entries, if it lies inside one page of the image.
+    /// The bytes of a table of so many entries, if it lies inside one page of the image, or in whole ones.
     #[must_use]
     pub fn table(&self, pa: u64, entries: u64) -> Option<&[u8]> {
         let h = &self.header;
         let (page, offset) = (pa & !(h.page_bytes - 1), pa & (h.page_bytes - 1));
         let bytes = entries * u64::from(h.entry_bytes);
-        if offset % bytes.min(h.page_bytes) != 0 || offset + bytes > h.page_bytes {
+        if offset % bytes.min(h.page_bytes) != 0 || offset + bytes > h.page_bytes && offset != 0 {
             return None;
         }
-        let index = h.pages.binary_search(&page).ok()? as u64;
-        let at = self.start + (index * h.page_bytes + offset) as usize;
+        let index = h.pages.binary_search(&page).ok()?;
+        let last = (bytes - 1) / h.page_bytes;
+        // Addresses ascend: the last page is in its place only where all before it are.
+        if h.pages.get(index + last as usize) != Some(&page.checked_add(last * h.page_bytes)?) {
+            return None;
+        }
+        let at = self.start + (index as u64 * h.page_bytes + offset) as usize;
         self.bytes.get(at..at + bytes as usize)
     }
 
@@ -188,7 +240,11 @@ impl Image {
     pub fn word(&self, table: &[u8], index: usize) -> u64 {
         let width = usize::from(self.header.entry_bytes);
         let bytes = &table[index * width..(index + 1) * width];
-        bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+        let join = |word, byte: &u8| word << 8 | u64::from(*byte);
+        match self.header.byte_order {
+            ByteOrder::Little => bytes.iter().rev().fold(0, join),
+            ByteOrder::Big => bytes.iter().fold(0, join),
+        }
     }
 }
 
@@ -224,6 +280,26 @@ mod tests {
         assert_eq!((image.word(table, 0), image.word(table, 1)), (0, 0x1234));
         assert!(image.table(0x3000, 512).is_none());
         assert!(image.table(0x2800, 512).is_none());
+    }
+
+    #[test]
+    fn tables_larger_than_a_page_and_the_other_byte_order() {
+        let header = r#"{"arch": "s390x", "page_bytes": 4096, "entry_bytes": 8, "entries_per_table": 256,
+            "levels": [[12, 256], [20, 2048]], "byte_order": "big",
+            "roots": {"kernel": {"pa": 4096, "levels": 2, "va_bits": 31, "entries": 2048}},
+            "pages": [4096, 8192, 12288, 16384, 32768]}"#;
+        let header = header.replace('\n', "");
+        let mut bytes = file(&header, 5);
+        let at = bytes.len() - 4096 - 8;
+        bytes[at + 7] = 0x34;
+        bytes[at + 6] = 0x12;
+        let image = Image::new(bytes).expect("valid");
+        let table = image.table(0x1000, 2048).expect("there");
+        assert_eq!((image.word(table, 2047), image.word(table, 0)), (0x1234, 0));
+        assert!(image.table(0x8800, 256).is_some());
+        assert!(image.table(0x2000, 2048).is_none() && image.table(0x8000, 2048).is_none());
+        assert!(problem(file(&header.replace("[20,", "[21,"), 5)).contains("levels, number 2"));
+        assert!(problem(file(&header.replace(", [20, 2048]", ""), 5)).contains("2 levels"));
     }
 
     #[test]

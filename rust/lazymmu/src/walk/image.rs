@@ -78,12 +78,11 @@ impl<'i> ImageWalk<'i> {
 
     /// Address bits below the index of a level.
     fn shift(&self, level: Level) -> u32 {
-        let h = &self.image.header;
-        h.page_bytes.trailing_zeros() + (u32::from(level.number()) - 1) * h.entries_per_table.trailing_zeros()
+        self.image.header.shift(level.number())
     }
 
     fn entries(&self, level: Level) -> u64 {
-        if level.number() == self.root.levels { self.root.entries } else { self.image.header.entries_per_table }
+        if level.number() == self.root.levels { self.root.entries } else { self.image.header.entries(level.number()) }
     }
 
     fn canonical(&self, va: u64) -> u64 {
@@ -186,7 +185,7 @@ impl<'i> ImageWalk<'i> {
             }
             let here = base + (index << self.shift(level));
             if self.leaf(level, raw) {
-                if self.format.dumped(raw) {
+                if self.format.dumped(level, raw) {
                     self.add(listing, level, here, raw, grants)?;
                 }
             } else if self.format.walkable(level, raw) {
