@@ -42,6 +42,9 @@ CONFIGURATIONS = {
     ("powerpc-hash", "powerpc-hash-64k"): ("ppc64le", [(16, 256), (24, 1024), (34, 1024), (44, 256)]),
 }
 
+SPARC64 = {"sparc64-8k": "0xbc000000000007d0", "sparc64-8k-sun4u": "0x8000000000001fb6"}
+"""`PAGE_KERNEL` of the two formats, whose tables have one shape."""
+
 SOURCES = {
     "x86_64": "x86_64-6.12.117-4lvl",
     "i686": "i386-6.12.117-pae-highpte-pti",
@@ -78,6 +81,13 @@ def test_a_configuration_is_recognised(tmp_path: Path, place: tuple[str, str]) -
     kernel = kernel_of(tmp_path / "any name", SOURCES[machine], of_shape(machine, shape), line)
     assert (kernel.backend, kernel.geometry) == place
     assert kernel.modelled
+
+
+@pytest.mark.parametrize("geometry", SPARC64)
+def test_formats_of_one_shape_are_told_apart(tmp_path: Path, geometry: str) -> None:
+    shape = of_shape("sparc64", [(13, 1024), (23, 1024), (33, 1024), (43, 1024)])
+    kernel = kernel_of(tmp_path / "sparc", SOURCES["x86_64"], {**shape, "PAGE_KERNEL": SPARC64[geometry]})
+    assert (kernel.backend, kernel.geometry) == ("sparc64", geometry)
 
 
 def test_every_geometry_of_these_architectures_is_here() -> None:
