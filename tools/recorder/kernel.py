@@ -36,6 +36,8 @@ def overlay(source: Path, at: Path) -> Path:
     links += [(at / "mm" / entry.name, entry) for entry in (source / "mm").iterdir() if entry.name != "Makefile"]
     links += [(at / "mm" / "recorder" / entry.name, entry) for entry in (HERE / "driver").resolve().iterdir()]
     for link, target in links:
+        if link.is_symlink() and link.readlink() != target:
+            link.unlink()
         if not link.is_symlink():
             link.symlink_to(target)
     flags = " ".join(f"$(call cc-option,-fno-{name})" for name in SEEN)
