@@ -221,7 +221,7 @@ ALL = (
           "DEBUG_PAGEALLOC", "DEBUG_PAGEALLOC_ENABLE_DEFAULT", command_line="no5lvl", ptdump=()),
     _like(_RISCV, "sv32", "-64BIT", "32BIT", "ARCH_RV32I", cross="",
           qemu=("qemu-system-riscv32", "-M", "virt"), make=("LLVM=-19",), image_arch="riscv32",
-          user_window=0x5000_0000, io=0x1_0000_0000, area_bytes=0x300_0000),
+          user_window=0x5000_0000, io=0x4000_0000, area_bytes=0x300_0000),
     _like(_S390, "3level"),
     _like(_PPC, "radix4k", "PPC_4K_PAGES"),
     _like(_PPC, "radix64k", "PPC_64K_PAGES", build="64k"),

@@ -230,14 +230,15 @@ class Kernel:
         """The addresses that this build has elsewhere than the geometry's default."""
         # x86 gives the last address of the vmalloc space, others the first one behind it.
         end = -(-self.number("vmalloc_end") // 4096) * 4096
-        bits = _native.geometries()[self.geometry]["long_bits"]
+        geometry = _native.geometries()[self.geometry]
+        bits = geometry["long_bits"]
         layout = {"vmalloc_start": self.number("vmalloc_start"), "vmalloc_end": end, "table_frames": FAR_FRAMES[bits]}
         if self.backend in IO_SPACE:
             layout["vmalloc_end"] += end - layout["vmalloc_start"]
         if self.backend == "s390":
             # Users have addresses of their own, which the model tells from the kernel's by where these begin.
             layout["kernel_start"] = layout["task_size"] = layout["vmalloc_start"]
-        if bits == 32:
+        if geometry["highmem_frames"]:
             low_end = self.number("high_memory") - self.number("page_offset")
             layout["highmem_frames"] = low_end
             layout["table_frames"] = min(layout["table_frames"], low_end * 3 // 4 >> 22 << 22)
