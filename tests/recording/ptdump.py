@@ -69,9 +69,11 @@ def _riscv(r: Range) -> frozenset[str]:
     return frozenset(out | ({f"MT({memory})"} if memory else set()))
 
 
-_ATTRIBUTES = {"arm64": _arm64, "riscv64": _riscv, "i386": _x86, "x86_64": _x86}
+_ATTRIBUTES = {"arm64": _arm64, "riscv32": _riscv, "riscv64": _riscv, "i386": _x86, "x86_64": _x86}
 
 
 def listed(ranges: Iterable[Range], arch: str) -> list[Row]:
     """Ranges as the dump of this architecture shows them."""
-    return merge((r.va, r.end % (1 << 64), _LEVELS[r.level - 1], _ATTRIBUTES[arch](r)) for r in ranges)
+    # Where levels are folded riscv's dump names the highest.
+    levels = ("pte", "pgd") if arch == "riscv32" else _LEVELS
+    return merge((r.va, r.end % (1 << 64), levels[r.level - 1], _ATTRIBUTES[arch](r)) for r in ranges)
