@@ -14,7 +14,7 @@ from lazymmu.report import names
 
 from ..recording.places import RECORDINGS, name
 
-HASH = [path for path in RECORDINGS if "lazy_batch_size" in describe(open_recording(path)).info]
+HASH = [path for path in RECORDINGS if describe(open_recording(path)).backend == "powerpc-hash"]
 Step = tuple[str, int]
 
 
@@ -58,7 +58,7 @@ def program(events: list[list[Any]], mms: dict[str, int]) -> Iterator[dict[str, 
         assert lazy == inside
         mm, va = mms[event[1]], int(event[2], 0)
         yield {"populate_user": {"mm": mm, "va": va}}
-        yield {"pte": {"mm": mm, "va": va, "step": "set", "pa": 0x1000_0000 + number * 0x1000, "prot": "PAGE_SHARED"}}
+        yield {"pte": {"mm": mm, "va": va, "step": "set", "pa": 0x1000_0000 + number * 0x10000, "prot": "PAGE_SHARED"}}
         yield {"access": {"va": va, "kind": "read"}}
         yield {"pte": {"mm": mm, "va": va, "step": "get-and-clear"}}
 
@@ -91,5 +91,5 @@ def test_batches_are_the_kernels(path: Path) -> None:
         assert list(modelled(machine.run(list(program(events, mms))))) == wanted
         steps += len(wanted)
         flushes += sum(step[0] == "flush" for step in wanted)
-    assert steps > 300
-    assert flushes > 20
+    assert steps > 200
+    assert flushes > 0

@@ -33,7 +33,7 @@ LARGE = {
     "riscv": ("riscv-sv39", "riscv-sv48", "riscv-sv57"),
     "powerpc-radix": tuple(BACKENDS["powerpc-radix"].geometries),
     "arm": ("arm-lpae",),
-    "sparc64": ("sparc64-8k",),
+    "sparc64": tuple(BACKENDS["sparc64"].geometries),
     "s390": tuple(BACKENDS["s390"].geometries),
     "loongarch64": ("loongarch64-16k-3level", "loongarch64-4k-4level"),
 }

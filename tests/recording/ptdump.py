@@ -30,7 +30,8 @@ def read(path: Path) -> list[Row]:
         attributes = frozenset(w for w in words if w.lower() != level and w.strip("."))
         # s390 has lines for what is not there.
         if found and attributes and attributes != {"I"}:
-            rows.append((int(found[1], 16), int(found[2], 16), level, attributes))
+            # powerpc shows the last address of a range.
+            rows.append((int(found[1], 16), -(-int(found[2], 16) // 2) * 2, level, attributes))
     return merge(rows)
 
 
@@ -101,7 +102,24 @@ def _arm_short(r: Range) -> frozenset[str]:
     return frozenset(out | {"ro" if word >> 9 & 1 else "RW", "NX" if never else "x"})
 
 
-_ATTRIBUTES = {"arm64": _arm64, "riscv64": _riscv, "i386": _x86, "x86_64": _x86, "s390x": _s390x, "arm": _arm}
+def _powerpc(r: Range) -> frozenset[str]:
+    """The dump names the bit of leaves, not the level: every row is one of ``pte``."""
+    bits = {"X": 0, "w": 1, "r": 2, "busy": 6, "dirty": 7, "accessed": 8, "valid": 63, "present": 63, "hpte": 55}
+    out = {name for name, bit in bits.items() if r.raw >> bit & 1}
+    memory = {2: {"non-idempotent"}, 3: {"tolerant"}}.get(r.raw >> 4 & 3, set())
+    return frozenset(out | memory | (set() if r.raw >> 3 & 1 else {"user"}))
+
+
+_ATTRIBUTES = {
+    "arm": _arm,
+    "arm64": _arm64,
+    "i386": _x86,
+    "ppc64": _powerpc,
+    "riscv32": _riscv,
+    "riscv64": _riscv,
+    "s390x": _s390x,
+    "x86_64": _x86,
+}
 
 
 def listed(ranges: Iterable[Range], arch: str) -> list[Row]:
@@ -111,4 +129,9 @@ def listed(ranges: Iterable[Range], arch: str) -> list[Row]:
     if arch == "arm" and not any(r.raw >> 32 for r in found):
         # With short descriptors the root, where sections are, is Linux's pgd.
         attributes, levels = _arm_short, ("pte", "pgd")
+    if arch == "ppc64":
+        levels = ("pte",) * 4
+    if arch == "riscv32":
+        # Where levels are folded riscv's dump names the highest.
+        levels = ("pte", "pgd")
     return merge((r.va, r.end % (1 << 64), levels[r.level - 1], attributes(r)) for r in found)

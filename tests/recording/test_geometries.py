@@ -48,6 +48,9 @@ FOLDED = {
 }
 """The root of the build is folded at run time: the constants have one level more than there are."""
 
+SPARC64 = {"sparc64-8k": "0xbc000000000007d0", "sparc64-8k-sun4u": "0x8000000000001fb6"}
+"""`PAGE_KERNEL` of the two formats, whose tables have one shape."""
+
 SOURCES = {
     "x86_64": "x86_64-6.12.117-4lvl",
     "i686": "i386-6.12.117-pae-highpte-pti",
@@ -92,6 +95,13 @@ def test_a_root_that_is_folded_at_run_time(tmp_path: Path, place: tuple[str, str
     kernel = kernel_of(tmp_path / "any name", SOURCES[machine], {**of_shape(machine, shape), "levels": len(shape) - 1})
     assert (kernel.backend, kernel.geometry) == place
     assert kernel.shape == shape[:-1]
+
+
+@pytest.mark.parametrize("geometry", SPARC64)
+def test_formats_of_one_shape_are_told_apart(tmp_path: Path, geometry: str) -> None:
+    shape = of_shape("sparc64", [(13, 1024), (23, 1024), (33, 1024), (43, 1024)])
+    kernel = kernel_of(tmp_path / "sparc", SOURCES["x86_64"], {**shape, "PAGE_KERNEL": SPARC64[geometry]})
+    assert (kernel.backend, kernel.geometry) == ("sparc64", geometry)
 
 
 def test_every_geometry_of_these_architectures_is_here() -> None:

@@ -39,7 +39,7 @@ def table_image(configuration: Configuration, info: Mapping[str, Any], found: Ma
         "page_shift": info["page_shift"],
         "entry_bytes": info["pte_bytes"],
         "entries_per_table": info["ptrs_per_pte"] // (2 if _classic(info) else 1),
-        "levels": [[_shift(info, n), _entries(info, n)] for n in range(1, 6)] if _uneven(info) else None,
+        "levels": _levels(info) if _uneven(info) else None,
         "byte_order": "big" if configuration.image_arch in BIG else "little",
         "roots": {name: {k: v for k, v in root.items() if k != "tables"} for name, root in roots.items()},
         "page_bytes": page,
@@ -59,9 +59,14 @@ def _entries(info: Mapping[str, Any], level: int) -> int:
     return int(info[f"ptrs_per_{ENTRIES[level]}"])
 
 
+def _levels(info: Mapping[str, Any]) -> list[list[int]]:
+    """Shift and entries of each level that is there."""
+    return [[_shift(info, n), _entries(info, n)] for n in range(1, 6) if _entries(info, n) > 1]
+
+
 def _uneven(info: Mapping[str, Any]) -> bool:
     """Tables of different levels have different sizes, and it is not only the root."""
-    return info["machine"] == "s390x"
+    return str(info["machine"]).startswith(("s390x", "ppc64"))
 
 
 def _classic(info: Mapping[str, Any]) -> bool:

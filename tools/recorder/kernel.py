@@ -21,6 +21,25 @@ SEEN = (
 )
 """What the compiler must not do to functions that are to be seen by probes."""
 
+KEPT = {
+    "vmalloc": (
+        "vmap_range_noflush",
+        "vmap_p4d_range",
+        "vmap_pte_range",
+        "vmap_small_pages_range_noflush",
+        "vmap_pages_p4d_range",
+        "vmap_pages_pte_range",
+        "vunmap_p4d_range",
+        "vunmap_pte_range",
+        "__purge_vmap_area_lazy",
+    ),
+    "memory": ("__apply_to_page_range", "apply_to_p4d_range", "apply_to_pte_range"),
+}
+"""Static functions whose arguments are told, by file.
+
+Their addresses are taken: of other functions clang drops the arguments that nobody needs.
+"""
+
 
 def release(source: Path) -> str:
     """Version of a kernel source."""
@@ -30,22 +49,30 @@ def release(source: Path) -> str:
 
 
 def overlay(source: Path, at: Path) -> Path:
-    """A tree of links to the source, in which ``mm`` has one folder and its Makefile some lines more."""
+    """A tree of links to the source, in which ``mm`` has one folder, and its Makefile and two files some lines more."""
     (at / "mm" / "recorder").mkdir(parents=True, exist_ok=True)
+    own = ("Makefile", *(f"{name}.c" for name in KEPT))
     links = [(at / entry.name, entry) for entry in source.iterdir() if entry.name != "mm"]
-    links += [(at / "mm" / entry.name, entry) for entry in (source / "mm").iterdir() if entry.name != "Makefile"]
+    links += [(at / "mm" / entry.name, entry) for entry in (source / "mm").iterdir() if entry.name not in own]
     links += [(at / "mm" / "recorder" / entry.name, entry) for entry in (HERE / "driver").resolve().iterdir()]
     for link, target in links:
+        if link.is_symlink() and link.readlink() != target:
+            link.unlink()
         if not link.is_symlink():
             link.symlink_to(target)
     flags = " ".join(f"$(call cc-option,-fno-{name})" for name in SEEN)
-    more = ["", "obj-y += recorder/", *(f"CFLAGS_{name}.o += {flags}" for name in ("vmalloc", "memory")), ""]
+    more = ["", "obj-y += recorder/", *(f"CFLAGS_{name}.o += {flags}" for name in KEPT), ""]
+    for name, functions in KEPT.items():
+        table = f"void *const recorder_keeps_{name}[] __used = {{ {', '.join(functions)} }};"
+        _write(at / "mm" / f"{name}.c", f'#include "{source / "mm" / name}.c"\n{table}\n')
     _write(at / "mm" / "Makefile", (source / "mm" / "Makefile").read_text() + "\n".join(more))
     return at
 
 
 def _write(path: Path, text: str) -> None:
     """Writes only what differs, for the sake of the next build."""
+    if path.is_symlink():
+        path.unlink()
     if not path.is_file() or path.read_text() != text:
         path.write_text(text)
 

@@ -57,7 +57,7 @@ def boot(
 def script_of(configuration: Configuration, info: Mapping[str, Any], operations: int, seed: int) -> list[str]:
     """Everything that the guest does."""
     page, pmd = 1 << info["page_shift"], (1 << info["page_shift"]) * info["ptrs_per_pte"]
-    large = int(page < 1 << 16 and pmd <= 1 << 25 and "nothp" not in configuration.features)
+    large = int(pmd <= 1 << 25 and "nothp" not in configuration.features)
     blocks = int(page < 1 << 16 and "nothp" not in configuration.features)
     return [
         "info",

@@ -166,6 +166,9 @@ class Kernel:
         known = _native.geometries()
         names = next(names for name, _, names in _native.backends() if name == self.backend)
         fitting = [name for name in names if _shape(known[name]) == shape]
+        if self.backend == "sparc64" and fitting:
+            # The same shape with other words: bit 61 says dirty in one of them, and is of the page's size in the other.
+            return fitting[0 if self.number("PAGE_KERNEL") & 1 << 61 else -1]
         # The same tables may be stepped over in another way: `PGDIR_SHIFT` is a constant where levels fold at run time.
         stepping = [name for name in fitting if known[name]["slot_shift"] == self.number("pgdir_shift")]
         for name in stepping or fitting:
@@ -229,14 +232,15 @@ class Kernel:
         """The addresses that this build has elsewhere than the geometry's default."""
         # x86 gives the last address of the vmalloc space, others the first one behind it.
         end = -(-self.number("vmalloc_end") // 4096) * 4096
-        bits = _native.geometries()[self.geometry]["long_bits"]
+        geometry = _native.geometries()[self.geometry]
+        bits = geometry["long_bits"]
         layout = {"vmalloc_start": self.number("vmalloc_start"), "vmalloc_end": end, "table_frames": FAR_FRAMES[bits]}
         if self.backend in IO_SPACE:
             layout["vmalloc_end"] += end - layout["vmalloc_start"]
         if self.backend == "s390":
             # Users have addresses of their own, which the model tells from the kernel's by where these begin.
             layout["kernel_start"] = layout["task_size"] = layout["vmalloc_start"]
-        if bits == 32:
+        if geometry["highmem_frames"]:
             low_end = self.number("high_memory") - self.number("page_offset")
             layout["highmem_frames"] = low_end
             layout["table_frames"] = min(layout["table_frames"], low_end * 3 // 4 >> 22 << 22)

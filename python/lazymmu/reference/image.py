@@ -2,7 +2,8 @@
 
 The format of the file: ``PTIMG1``, a line of JSON, the pages. What bits mean is from the manuals: Intel SDM
 vol. 3A 4.3 to 4.5, Arm ARM D8.3, Arm ARM v7 B3.5 and B3.6, RISC-V privileged specification 12.3 to 12.6 and chapter
-"Svnapot", z/Architecture Principles of Operation chapter 3 "Dynamic address translation".
+"Svnapot", z/Architecture Principles of Operation chapter 3 "Dynamic address translation",
+Power ISA 3.0 Book III 5.7.10.
 """
 
 from __future__ import annotations
@@ -279,13 +280,51 @@ class S390:
         return va
 
 
-FORMATS: dict[str, type[X86] | type[Arm64] | type[RiscV] | type[Arm] | type[S390]] = {
+class PowerPc:
+    """Valid in bit 63, leaf 62, privileged 3, read, write, execute 2 to 0; behind a hash table Linux has the same."""
+
+    def __init__(self, header: dict[str, Any], root: dict[str, Any]) -> None:
+        pass
+
+    def shown(self, level: int, word: int) -> bool:  # noqa: ARG002
+        """Not the flags that a hash fault left behind."""
+        return word >> 62 == 3
+
+    def leaf(self, level: int, word: int) -> bool:
+        """Bit 62 says so."""
+        return level == 1 or bool(word >> 62 & 1)
+
+    def table(self, word: int) -> bool:
+        """What is valid."""
+        return bool(word >> 63)
+
+    def pa(self, word: int, size: int, va: int) -> int:  # noqa: ARG002
+        """53 address bits of a leaf; a link has its table's size in the lowest five bits."""
+        if word >> 62 & 1:
+            return word & ((1 << 53) - 1) & ~(size - 1)
+        return word & ((1 << 62) - 1) & ~0xFF
+
+    def below(self, level: int, word: int, above: Grants) -> Grants:  # noqa: ARG002
+        """Links grant everything."""
+        return above
+
+    def granted(self, level: int, word: int, above: Grants) -> tuple[bool, bool, bool]:  # noqa: ARG002
+        """Write, execute, and not privileged."""
+        return bool(word >> 1 & 1), bool(word & 1), not word >> 3 & 1
+
+    def extend(self, va: int, bits: int, kernel: bool) -> int:  # noqa: ARG002
+        """The kernel's quadrant is the uppermost."""
+        return va | (0xC << 60 if kernel else 0)
+
+
+FORMATS: dict[str, type[X86] | type[Arm64] | type[RiscV] | type[Arm] | type[S390] | type[PowerPc]] = {
     "x86_64": X86,
     "i386": X86,
     "arm64": Arm64,
     "riscv64": RiscV,
     "riscv32": RiscV,
     "arm": Arm,
+    "ppc64": PowerPc,
     "s390x": S390,
 }
 

@@ -148,6 +148,8 @@ int main(void)
 	char *at, *end;
 	int fd;
 
+	/* powerpc's banner ends without an end of line. */
+	put("\n", 1);
 	mount("proc", "/proc", "proc", 0, 0);
 	mount("sysfs", "/sys", "sysfs", 0, 0);
 	mount("debugfs", "/sys/kernel/debug", "debugfs", 0, 0);

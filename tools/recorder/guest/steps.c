@@ -235,7 +235,12 @@ static void shared(void)
 {
 	int fd = syscall(__NR_memfd_create, "shared", 0);
 
+#ifdef __NR_ftruncate
 	syscall(__NR_ftruncate, fd, 64 * page);
+#else
+	/* The length is two words. */
+	syscall(__NR_ftruncate64, fd, 64 * page, 0);
+#endif
 	begin();
 	mmap((void *)window, 64 * page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
 	write_pages(0, 31);

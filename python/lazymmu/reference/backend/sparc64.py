@@ -13,7 +13,7 @@ from lazymmu.reference import lazy
 from lazymmu.reference.backend.base import Backend
 from lazymmu.reference.backend.footmarks import Footmarks
 from lazymmu.reference.codes import INIT_MM, PTE, Drain, Store, Tlbi
-from lazymmu.reference.descriptor.sparc64 import EXEC, VALID, Sparc64Format
+from lazymmu.reference.descriptor.sparc64 import VALID, Sparc64Format
 from lazymmu.reference.geometry import Geometry
 from lazymmu.reference.machine import Mm, Task
 from lazymmu.reference.memory import Entry
@@ -45,7 +45,7 @@ class Sparc64(Backend):
 
     name = "sparc64"
     order = 90
-    geometries = ("sparc64-8k",)
+    geometries = ("sparc64-8k", "sparc64-8k-sun4u")
 
     @classmethod
     def entry_format(cls, geometry: Geometry, options: Options) -> Sparc64Format:  # noqa: ARG003, D102
@@ -53,6 +53,7 @@ class Sparc64(Backend):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
+        self.exec_bit = Sparc64Format(kernel.geometry).bits.exec
         self.has_lazy = True
         self.counted = kernel.options.lazy_api == "counted"
         self.batches: dict[int, Batch] = {}
@@ -69,7 +70,7 @@ class Sparc64(Backend):
         old = entry.word
         self.k.store(entry, word, code)
         if entry.mm != INIT_MM and old & VALID:
-            self.add(entry.mm, entry.va, self.k.geometry.shift(PTE), exec_=bool(old & EXEC))
+            self.add(entry.mm, entry.va, self.k.geometry.shift(PTE), exec_=bool(old & self.exec_bit))
 
     def pte_clear(self, entry: Entry) -> None:  # noqa: D102
         self.set_pte(entry, 0, Store.CLEAR)

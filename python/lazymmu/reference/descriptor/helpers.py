@@ -191,20 +191,22 @@ class PowerPcHelpers(Helpers):
 class Sparc64Helpers(Helpers):
     """``asm/pgtable_64.h``: hardware may write what is both writable and dirty; an old page is not valid."""
 
+    writable_bit: int = 0
+
     def mkyoung(self, word: int) -> int:  # noqa: D102
-        return word | sparc64.ACCESSED | sparc64.VALID
+        return word | self.young_bit | sparc64.VALID
 
     def mkold(self, word: int) -> int:  # noqa: D102
-        return word & ~(sparc64.ACCESSED | sparc64.VALID)
+        return word & ~(self.young_bit | sparc64.VALID)
 
     def mkdirty(self, word: int) -> int:  # noqa: D102
-        return word | sparc64.MODIFIED | (sparc64.WRITABLE if word & sparc64.WRITE else 0)
+        return word | self.dirty_bits | (self.writable_bit if word & self.write_bit else 0)
 
     def mkclean(self, word: int) -> int:  # noqa: D102
-        return word & ~(sparc64.MODIFIED | sparc64.WRITABLE)
+        return word & ~(self.dirty_bits | self.writable_bit)
 
     def mkwrite(self, word: int) -> int:  # noqa: D102
-        return word | sparc64.WRITE | (sparc64.WRITABLE if word & sparc64.MODIFIED else 0)
+        return word | self.write_bit | (self.writable_bit if word & self.dirty_bits else 0)
 
 
 @dataclass(frozen=True)
@@ -246,8 +248,10 @@ def helpers_of(format_: Format, level: int = PTE) -> Helpers:
     if isinstance(format_, RiscvFormat):
         return RiscvHelpers(1 << 6, 1 << 7, 1 << 2, 1 << 8)
     if isinstance(format_, ArmFormat):
-        b = format_.bits
-        return ArmHelpers(b["YOUNG"], b["DIRTY"], b["RDONLY"], 1 << 56 if format_.lpae else 0, lpae=format_.lpae)
+        bits = format_.bits
+        return ArmHelpers(
+            bits["YOUNG"], bits["DIRTY"], bits["RDONLY"], 1 << 56 if format_.lpae else 0, lpae=format_.lpae
+        )
     if isinstance(format_, LoongarchFormat):
         return LoongarchHelpers(1 << 0, 1 << 1 | 1 << 9, 1 << 8, 1 << 11)
     if isinstance(format_, PowerPcFormat):
@@ -260,5 +264,6 @@ def helpers_of(format_: Format, level: int = PTE) -> Helpers:
         return S390Helpers(*large, read_bit=s390.LARGE_READ, invalid_bit=s390.TABLE_INVALID)
     if isinstance(format_, Sparc64Format):
         huge = sparc64.HUGE if level > PTE else 0
-        return Sparc64Helpers(sparc64.ACCESSED, sparc64.MODIFIED, sparc64.WRITE, 1 << 57, huge)
+        b = format_.bits
+        return Sparc64Helpers(b.accessed, b.modified, b.write, sparc64.SPECIAL, huge, writable_bit=b.writable)
     raise ConfigError(f"no helpers for {type(format_).__name__}")

@@ -1,58 +1,104 @@
-"""sparc64, sun4v (facts 1.6; ``arch/sparc/include/asm/pgtable_64.h``, ``mm/init_64.c`` ``sun4v_pgprot_init``, 6.12)."""
+"""sparc64, sun4v and sun4u (facts 1.6; ``arch/sparc/include/asm/pgtable_64.h``, ``mm/init_64.c``, 6.12)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from lazymmu.reference.codes import PMD, PTE, PUD, Access
 from lazymmu.reference.descriptor.base import Format, Kind
 from lazymmu.reference.descriptor.fields.layout import EntryKind
 from lazymmu.reference.descriptor.fields.sparc64 import kinds
+from lazymmu.reference.geometry import Geometry
 
 VALID: Final = 1 << 63
-MODIFIED: Final = 1 << 61
-ACCESSED: Final = 1 << 60
-READ: Final = 1 << 59
-WRITE: Final = 1 << 58
+SPECIAL: Final = 1 << 57
 HUGE: Final = 1 << 56
-PADDR: Final = 0x00FF_FFFF_FFFF_E000
-SIDE_EFFECT: Final = 0x800
-CACHE: Final = 0x600
-PRIVILEGED: Final = 0x100
-EXEC: Final = 0x80
-WRITABLE: Final = 0x40
-PRESENT: Final = 0x10
 
-_USER = PRESENT | CACHE | VALID | ACCESSED | READ
-_KERNEL = _USER | PRIVILEGED | MODIFIED | WRITE | WRITABLE | EXEC
-_DEVICE = _KERNEL & ~CACHE | SIDE_EFFECT
+
+@dataclass(frozen=True)
+class Bits:
+    """What the two formats have in different places."""
+
+    modified: int
+    accessed: int
+    read: int
+    write: int
+    exec: int
+    writable: int
+    privileged: int
+    present: int
+    cache: int
+    side_effect: int
+    paddr: int
+    size: int
+    size_4m: int
+
+
+SUN4V: Final = Bits(
+    modified=1 << 61,
+    accessed=1 << 60,
+    read=1 << 59,
+    write=1 << 58,
+    exec=0x80,
+    writable=0x40,
+    privileged=0x100,
+    present=0x10,
+    cache=0x600,
+    side_effect=0x800,
+    paddr=0x00FF_FFFF_FFFF_E000,
+    size=7,
+    size_4m=3,
+)
+SUN4U: Final = Bits(
+    modified=0x800,
+    accessed=0x400,
+    read=0x200,
+    write=0x100,
+    exec=0x1000,
+    writable=0x2,
+    privileged=0x4,
+    present=0x80,
+    cache=0x30,
+    side_effect=0x8,
+    paddr=0x0000_07FF_FFFF_E000,
+    size=0x6001 << 48,
+    size_4m=0x6000 << 48,
+)
 
 
 class Sparc64Format(Format):
     """Links are bare addresses; nothing is 0."""
 
-    protections: Final = {  # type: ignore[misc]
-        "PAGE_KERNEL": _KERNEL,
-        "PAGE_KERNEL_RO": _KERNEL,
-        "PAGE_KERNEL_EXEC": _KERNEL,
-        "PAGE_KERNEL_ROX": _KERNEL,
-        "PAGE_KERNEL_NOCACHE": _DEVICE,
-        "PAGE_IOREMAP": _DEVICE,
-        "PAGE_SHARED": _USER | WRITE | EXEC,
-        "PAGE_SHARED_EXEC": _USER | WRITE | EXEC,
-        "PAGE_READONLY": _USER,
-        "PAGE_READONLY_EXEC": _USER | EXEC,
-        "PAGE_NONE": PRESENT | ACCESSED | CACHE,
-    }
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(geometry)
+        self.sun4u = geometry.name.endswith("sun4u")
+        self.bits = b = SUN4U if self.sun4u else SUN4V
+        user = b.present | b.cache | VALID | b.accessed | b.read
+        kernel = user | b.privileged | b.modified | b.write | b.writable | b.exec
+        device = kernel & ~b.cache | b.side_effect
+        self.protections = {
+            "PAGE_KERNEL": kernel,
+            "PAGE_KERNEL_RO": kernel,
+            "PAGE_KERNEL_EXEC": kernel,
+            "PAGE_KERNEL_ROX": kernel,
+            "PAGE_KERNEL_NOCACHE": device,
+            "PAGE_IOREMAP": device,
+            "PAGE_SHARED": user | b.write | b.exec,
+            "PAGE_SHARED_EXEC": user | b.write | b.exec,
+            "PAGE_READONLY": user,
+            "PAGE_READONLY_EXEC": user | b.exec,
+            "PAGE_NONE": b.present | b.accessed | b.cache,
+        }
 
     def layouts(self, level: int) -> tuple[EntryKind, ...]:  # noqa: D102
-        return kinds(level)
+        return kinds(level, sun4u=self.sun4u)
 
     def none(self, level: int, word: int) -> bool:  # noqa: D102, ARG002
         return word == 0
 
     def present(self, level: int, word: int) -> bool:  # noqa: D102
-        return bool(word & PRESENT) if level == PTE else word != 0
+        return bool(word & self.bits.present) if level == PTE else word != 0
 
     def leaf(self, level: int, word: int) -> bool:  # noqa: D102
         return level in (PMD, PUD) and bool(word & HUGE)
@@ -65,7 +111,7 @@ class Sparc64Format(Format):
         return bool(word % self.geometry.page_size)
 
     def table(self, word: int) -> int:  # noqa: D102
-        return word & PADDR
+        return word & self.bits.paddr
 
     def link(self, level: int, pa: int, kernel: bool) -> int:  # noqa: D102, ARG002
         return pa
@@ -75,14 +121,14 @@ class Sparc64Format(Format):
 
     def block(self, level: int, pa: int, prot: int) -> int:  # noqa: ARG002
         """``pmd_mkhuge``: the TLB gets entries of 4 MiB."""
-        return pa | prot | HUGE | 3
+        return pa | prot | HUGE | self.bits.size_4m
 
     def pgprot_nx(self, prot: int) -> int:
         """The architecture defines none."""
         return prot
 
     def wrprotect(self, word: int) -> int:  # noqa: D102
-        return word & ~(WRITE | WRITABLE)
+        return word & ~(self.bits.write | self.bits.writable)
 
     def kind(self, level: int, word: int) -> Kind:
         """What the handler of a TSB miss makes of it."""
@@ -95,9 +141,9 @@ class Sparc64Format(Format):
         return bool(word & VALID)
 
     def leaf_address(self, level: int, word: int) -> int:  # noqa: D102
-        return word & PADDR & -self.geometry.size(level)
+        return word & self.bits.paddr & -self.geometry.size(level)
 
     def permits(self, word: int, access: int, kernel: bool) -> bool:  # noqa: D102
-        if word & PRIVILEGED and not kernel:
+        if word & self.bits.privileged and not kernel:
             return False
-        return bool(word & {Access.WRITE: WRITABLE, Access.EXEC: EXEC}.get(access, VALID))
+        return bool(word & {Access.WRITE: self.bits.writable, Access.EXEC: self.bits.exec}.get(access, VALID))

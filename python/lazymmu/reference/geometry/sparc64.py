@@ -1,4 +1,4 @@
-"""sparc64 (facts 1.2; ``arch/sparc/include/asm/pgtable_64.h``, ``mm/init_64.c``, 6.12), on a T4 or a later CPU."""
+"""sparc64: sun4v from T4 on, and sun4u (facts 1.2; ``asm/pgtable_64.h``, ``mm/init_64.c``, 6.12)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ ORDER: Final = 60
 
 _VMALLOC_START = 0x1_0000_0000
 _HOLE = 1 << 51
+_SUN4U_HOLE = 1 << 43
 
 GEOMETRIES: Final = (
     Geometry(
@@ -21,5 +22,15 @@ GEOMETRIES: Final = (
         53,
         # Users overlap the kernel in reality; addresses tell them apart here.
         layout(_VMALLOC_START, _VMALLOC_START, _VMALLOC_START, _HOLE * 3 // 4, 0, 0x800_0000, 0, 0),
+    ),
+    # Other entries: the address is pa[42:13].
+    Geometry(
+        "sparc64-8k-sun4u",
+        (13, 23, 33, 43),
+        (1024,) * 4,
+        8,
+        53,
+        43,
+        layout(_VMALLOC_START, _VMALLOC_START, _VMALLOC_START, _SUN4U_HOLE * 3 // 4, 0, 0x800_0000, 0, 0),
     ),
 )

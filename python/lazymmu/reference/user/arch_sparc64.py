@@ -12,7 +12,7 @@ from lazymmu.reference import events as ev
 from lazymmu.reference.access import hardware_walk
 from lazymmu.reference.backend.sparc64 import Sparc64
 from lazymmu.reference.codes import INIT_MM, PMD, PTE, Drain, Store
-from lazymmu.reference.descriptor.sparc64 import EXEC, VALID
+from lazymmu.reference.descriptor.sparc64 import VALID
 from lazymmu.reference.memory import Entry
 from lazymmu.reference.user.arch import UserArch
 from lazymmu.reference.user.leaf import Leaf
@@ -104,7 +104,9 @@ class Sparc64User(UserArch):
             return old
         if self.k.format.leaf(PMD, old):
             for half in range(2):
-                self.backend.add(entry.mm, entry.first + (half << REAL_HPAGE), REAL_HPAGE, exec_=bool(old & EXEC))
+                self.backend.add(
+                    entry.mm, entry.first + (half << REAL_HPAGE), REAL_HPAGE, exec_=bool(old & self.backend.exec_bit)
+                )
         else:
             self._scan(entry, old)
         return old
@@ -117,7 +119,7 @@ class Sparc64User(UserArch):
         for index, word in enumerate(list(table.words)):
             if word & VALID:
                 va = entry.first + index * self.k.geometry.page_size
-                self.backend.add(entry.mm, va, self.k.geometry.shift(PTE), exec_=bool(word & EXEC))
+                self.backend.add(entry.mm, va, self.k.geometry.shift(PTE), exec_=bool(word & self.backend.exec_bit))
 
     # TLBs -----------------------------------------------------------------------------------------
 

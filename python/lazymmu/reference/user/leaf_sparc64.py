@@ -1,20 +1,10 @@
-"""sparc64 leaves of user mappings, sun4v (facts 1.6; ``arch/sparc/include/asm/pgtable_64.h`` of 6.12)."""
+"""sparc64 leaves of user mappings (facts 1.6; ``arch/sparc/include/asm/pgtable_64.h`` of 6.12)."""
 
 from __future__ import annotations
 
-from typing import Final
-
 from lazymmu.reference.codes import PMD, PTE
-from lazymmu.reference.descriptor import sparc64 as sun4v
-from lazymmu.reference.descriptor.sparc64 import Sparc64Format
+from lazymmu.reference.descriptor.sparc64 import HUGE, SPECIAL, VALID, Sparc64Format
 from lazymmu.reference.user.leaf import Leaf
-
-SPECIAL: Final = 1 << 57
-SIZES: Final = 7
-KEPT: Final = (
-    sun4v.PADDR | sun4v.MODIFIED | sun4v.ACCESSED | sun4v.CACHE | sun4v.SIDE_EFFECT | SPECIAL | sun4v.HUGE | SIZES
-)
-"""What ``pte_modify`` leaves alone."""
 
 
 class Sparc64Leaf(Leaf):
@@ -22,57 +12,59 @@ class Sparc64Leaf(Leaf):
 
     def __init__(self, table_format: Sparc64Format) -> None:
         self.format = table_format
+        self.bits = table_format.bits
 
     def young(self, word: int) -> bool:  # noqa: D102
-        return bool(word & sun4v.ACCESSED)
+        return bool(word & self.bits.accessed)
 
     def dirty(self, word: int) -> bool:  # noqa: D102
-        return bool(word & sun4v.MODIFIED)
+        return bool(word & self.bits.modified)
 
     def write(self, word: int) -> bool:  # noqa: D102
-        return bool(word & sun4v.WRITE)
+        return bool(word & self.bits.write)
 
     def special(self, word: int) -> bool:  # noqa: D102
         return bool(word & SPECIAL)
 
     def protnone(self, word: int) -> bool:
         """The architecture has no ``pte_protnone``; an old page is still readable for software."""
-        return bool(word & sun4v.PRESENT) and not word & (sun4v.VALID | sun4v.READ)
+        return bool(word & self.bits.present) and not word & (VALID | self.bits.read)
 
     def mkyoung(self, word: int) -> int:  # noqa: D102
-        return word | sun4v.ACCESSED | sun4v.VALID
+        return word | self.bits.accessed | VALID
 
     def mkold(self, word: int) -> int:  # noqa: D102
-        return word & ~(sun4v.ACCESSED | sun4v.VALID)
+        return word & ~(self.bits.accessed | VALID)
 
     def mkdirty(self, word: int) -> int:  # noqa: D102
-        return self._hardware(word | sun4v.MODIFIED)
+        return self._hardware(word | self.bits.modified)
 
     def mkclean(self, word: int) -> int:  # noqa: D102
-        return word & ~(sun4v.MODIFIED | sun4v.WRITABLE)
+        return word & ~(self.bits.modified | self.bits.writable)
 
     def mkwrite(self, word: int) -> int:  # noqa: D102
-        return self._hardware(word | sun4v.WRITE)
+        return self._hardware(word | self.bits.write)
 
-    @staticmethod
-    def _hardware(word: int) -> int:
+    def _hardware(self, word: int) -> int:
         """``__pte_mkhwwrite`` where both bits are there."""
-        both = sun4v.MODIFIED | sun4v.WRITE
-        return word | sun4v.WRITABLE if word & both == both else word
+        both = self.bits.modified | self.bits.write
+        return word | self.bits.writable if word & both == both else word
 
     def mkspecial(self, word: int) -> int:  # noqa: D102
         return word | SPECIAL
 
     def mkinvalid(self, word: int) -> int:  # noqa: D102
-        return word & ~sun4v.VALID
+        return word & ~VALID
 
     def modify(self, level: int, word: int, prot: int) -> int:  # noqa: D102, ARG002
-        return word & KEPT | prot & ~KEPT
+        b = self.bits
+        kept = b.paddr | b.modified | b.accessed | b.cache | b.side_effect | SPECIAL | HUGE | b.size
+        return word & kept | prot & ~kept
 
     def huge_prot(self, word: int) -> int:  # noqa: D102
-        area = sun4v.CACHE | sun4v.SIDE_EFFECT | sun4v.EXEC | sun4v.PRIVILEGED | sun4v.READ
-        prot = word & area | sun4v.PRESENT | sun4v.ACCESSED
-        return prot | sun4v.VALID if prot & sun4v.READ else prot
+        b = self.bits
+        prot = word & (b.cache | b.side_effect | b.exec | b.privileged | b.read) | b.present | b.accessed
+        return prot | VALID if prot & b.read else prot
 
     def frame(self, level: int, word: int) -> int:  # noqa: D102
         return self.format.leaf_address(PTE if level == PTE else PMD, word)

@@ -56,7 +56,8 @@ class Areas:
         self.waiting_bytes = 0
         narrow = k.geometry.va_bits == 32
         self.next_block = FIRST_BLOCK_32 if narrow else FIRST_BLOCK_64
-        self.last_block = k.geometry.layout["highmem_frames"] if narrow else 1 << min(k.geometry.pa_bits, 47)
+        low_end = k.geometry.layout["highmem_frames"] or 1 << 32
+        self.last_block = low_end if narrow else 1 << min(k.geometry.pa_bits, 47)
         """End of the memory that data pages come from."""
         self.free_blocks: dict[int, list[int]] = {}
         """By block size; the next one to use is last."""

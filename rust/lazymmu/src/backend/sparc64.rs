@@ -7,7 +7,7 @@
 //! User mappings: `sparc64_user.rs`.
 //!
 //! Not modelled: what the TSBs hold, how they grow, and that of large leaves (`update_mmu_cache_pmd`); TLB contents;
-//! sun4u entries; the D-cache flush of aliasing CPUs; ADI tags; user addresses at and above 4 GiB (users' and the kernel's
+//! the D-cache flush of aliasing CPUs; ADI tags; user addresses at and above 4 GiB (users' and the kernel's
 //! spaces overlap on sparc64, the model tells them apart by address); contexts that run out; the firmware's mappings, which a
 //! kernel range leaves out; `ioremap`, which needs no mapping there.
 
@@ -16,7 +16,7 @@ use std::hash::{Hash, Hasher};
 use super::user::Footmarks;
 use super::{Backend, Info, Naming, Registration, add_mm, alloc_root, new_root, sparc64_user, user};
 use crate::descriptor::Format;
-use crate::descriptor::sparc64::{EXEC, Sparc64, VALID};
+use crate::descriptor::sparc64::{Sparc64, VALID};
 use crate::event::codes::{FlushReason, Store, Tlbi};
 use crate::event::{Event, Kind};
 use crate::geometry::Geometry;
@@ -52,6 +52,7 @@ impl Batch {
 /// The sparc64 backend.
 #[derive(Clone, Debug)]
 pub struct Sparc {
+    format: Sparc64,
     batches: Vec<Batch>,
     /// A CPU stays in `mm_cpumask` as long as the context lives.
     footmarks: Footmarks,
@@ -126,7 +127,7 @@ impl Backend for Sparc {
         name: "sparc64",
         about: "TSB and TLB entries of users' pages are removed at once, in lazy sections in batches of 192",
         order: 90,
-        geometries: &["sparc64-8k"],
+        geometries: &["sparc64-8k", "sparc64-8k-sun4u"],
         machines: &["sparc64"],
         shown: &["tlbi", "flushes", "ipis"],
         // TLBI is a demap of one page by the hypervisor.
@@ -142,12 +143,16 @@ impl Backend for Sparc {
         ],
     };
 
-    fn new(_geometry: &Geometry, _options: &Options, cpus: usize) -> Sparc {
-        Sparc { batches: vec![Batch::EMPTY; cpus.max(1)], footmarks: Footmarks::default() }
+    fn new(geometry: &Geometry, _options: &Options, cpus: usize) -> Sparc {
+        Sparc {
+            format: Sparc64::new(geometry),
+            batches: vec![Batch::EMPTY; cpus.max(1)],
+            footmarks: Footmarks::default(),
+        }
     }
 
     fn format(&self) -> Sparc64 {
-        Sparc64
+        self.format
     }
 
     fn boot<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
@@ -167,8 +172,8 @@ impl Backend for Sparc {
         let old = entry.word();
         k.store(entry, word, why)?;
         if entry.mm != INIT_MM && old & VALID != 0 {
-            let shift = k.geometry().page_shift;
-            return batch_add(k, entry.mm, entry.va, old & EXEC != 0, shift);
+            let (shift, exec) = (k.geometry().page_shift, k.format().exec(old));
+            return batch_add(k, entry.mm, entry.va, exec, shift);
         }
         Ok(())
     }
@@ -337,11 +342,15 @@ impl Backend for Sparc {
 mod tests {
     use super::*;
     use crate::backend::digest_of;
+    use crate::geometry::sparc64::SPARC64_8K;
+
+    fn sparc() -> Sparc {
+        Sparc::new(&SPARC64_8K, &Options::BASE, 2)
+    }
 
     #[test]
     fn what_waits_in_a_batch_is_part_of_a_state() {
-        let with =
-            |batch: Batch| digest_of(&Sparc { batches: vec![Batch::EMPTY, batch], footmarks: Footmarks::default() });
+        let with = |batch: Batch| digest_of(&Sparc { batches: vec![Batch::EMPTY, batch], ..sparc() });
         let one = Batch { active: true, nr: 1, mm: MmId(1), shift: 13, low: 0x1_0000, end: 0x2_0000 };
         let others = [
             Batch { active: false, ..one },
@@ -363,7 +372,7 @@ mod tests {
         let ran = |cpu| {
             let mut footmarks = Footmarks::default();
             footmarks.leave(MmId(1), crate::machine::CpuId(cpu));
-            digest_of(&Sparc { batches: vec![Batch::EMPTY; 2], footmarks })
+            digest_of(&Sparc { footmarks, ..sparc() })
         };
         assert_ne!(ran(0), ran(1));
     }

@@ -4,7 +4,7 @@
 
 use super::sparc64::{Sparc, batch_add, flush_pending};
 use crate::descriptor::Format;
-use crate::descriptor::sparc64::{EXEC, VALID};
+use crate::descriptor::sparc64::VALID;
 use crate::event::codes::{FlushReason, Store};
 use crate::event::{Event, Kind};
 use crate::geometry::Level;
@@ -44,7 +44,7 @@ fn set_pmd_acct<W: Watch>(k: &mut K<W>, entry: Entry<'_>, old: u64) -> Step {
     if !k.format().trans_huge(old) {
         return batch_pmd_scan(k, entry, va, old);
     }
-    let exec = old & EXEC != 0;
+    let exec = k.format().exec(old);
     batch_add(k, entry.mm, va, exec, REAL_HPAGE_SHIFT)?;
     batch_add(k, entry.mm, va + (1 << REAL_HPAGE_SHIFT), exec, REAL_HPAGE_SHIFT)
 }
@@ -65,7 +65,7 @@ fn batch_pmd_scan<W: Watch>(k: &mut K<W>, entry: Entry<'_>, va: u64, old: u64) -
         let at = k.entry_behind(first, n);
         let word = k.look(at);
         if word & VALID != 0 {
-            batch_add(k, at.mm, at.va, word & EXEC != 0, shift)?;
+            batch_add(k, at.mm, at.va, k.format().exec(word), shift)?;
         }
     }
     Ok(())

@@ -101,6 +101,8 @@ pub struct Shape {
     pub entry_bytes: u8,
     pub levels: u8,
     pub va_bits: u8,
+    /// Index bits of the three lowest levels, leaf tables first.
+    pub index_bits: [u8; 3],
 }
 
 /// A format for entries that a kernel left behind.
@@ -118,5 +120,10 @@ pub fn of_architecture(arch: &str, shape: Shape) -> Result<Box<dyn AnyFormat>, S
         let known: Vec<_> = PARTS.iter().flat_map(|reader| reader.architectures).copied().collect();
         return Err(format!("{arch:?} is not modelled: expected one of {}", known.join(", ")));
     };
-    (reader.format)(arch, shape).ok_or_else(|| format!("{arch} has no entries of {} bytes", shape.entry_bytes))
+    (reader.format)(arch, shape).ok_or_else(|| {
+        let Shape { entry_bytes, levels, index_bits, .. } = shape;
+        format!(
+            "{arch} has no tables of {levels} levels, the lowest with {index_bits:?} index bits, of {entry_bytes} bytes"
+        )
+    })
 }

@@ -7,9 +7,19 @@
 mod fields;
 
 use super::field::Layout;
-use super::{Attributes, Format, Half, MemoryType, Prot};
+use super::{Attributes, Format, Half, MemoryType, Prot, Reader};
 use crate::geometry::powerpc::PAGE_OFFSET;
 use crate::geometry::{Geometry, Level};
+
+pub static READER: Reader = Reader {
+    architectures: &["ppc64"],
+    format: |_, shape| {
+        // Only a radix tree has nine index bits at both levels above the leaf tables.
+        let radix = shape.index_bits[1..] == [9, 9];
+        let fits = shape.entry_bytes == 8 && shape.levels == 4;
+        fits.then(|| Box::new(PowerPc { page_shift: shape.page_shift, radix, index_bits: shape.index_bits }) as _)
+    },
+};
 
 pub const EXEC: u64 = 1 << 0;
 pub const WRITE: u64 = 1 << 1;

@@ -1,68 +1,68 @@
-//! sparc64 entries in the sun4v format: what the TSB, and from it the TLB, is filled with. UltraSPARC Architecture 2007, 14.2
-//! (TTE), and `arch/sparc/include/asm/pgtable_64.h`, `mm/init_64.c` of 6.12.
+//! sparc64 entries: what the TSB, and from it the TLB, is filled with. sun4v: UltraSPARC Architecture 2007, 14.2 (TTE); sun4u:
+//! UltraSPARC I and II User's Manual, 6.2; both: `arch/sparc/include/asm/pgtable_64.h`, `mm/init_64.c` of 6.12.
 
+#[path = "sparc64/bits.rs"]
+mod bits;
 #[path = "sparc64/fields.rs"]
 mod fields;
 
+use bits::{Bits, SUN4U, SUN4V};
+
 use super::field::Layout;
 use super::{Attributes, Format, Half, MemoryType, Prot};
-use crate::geometry::Level;
+use crate::geometry::{Geometry, Level};
 
 /// Also `_PAGE_R`: kept only while the page counts as referenced.
 pub const VALID: u64 = 1 << 63;
-pub const MODIFIED: u64 = 1 << 61;
-pub const ACCESSED: u64 = 1 << 60;
-pub const READ: u64 = 1 << 59;
-/// Software's permission to write.
-pub const WRITE: u64 = 1 << 58;
 /// `_PAGE_SPECIAL`.
 pub const SPECIAL: u64 = 1 << 57;
 /// Above the leaf table: a leaf.
 pub const HUGE: u64 = 1 << 56;
-pub(super) const PADDR: u64 = 0x00ff_ffff_ffff_e000;
-/// A device: accesses have side effects.
-pub const SIDE_EFFECT: u64 = 1 << 11;
-const CACHE_P: u64 = 1 << 10;
-const CACHE_V: u64 = 1 << 9;
-pub const PRIVILEGED: u64 = 1 << 8;
-pub const EXEC: u64 = 1 << 7;
-/// Hardware may write.
-pub const W: u64 = 1 << 6;
-pub const PRESENT: u64 = 1 << 4;
-/// `_PAGE_SZALL_4V`.
-pub(super) const SIZE: u64 = 7;
-/// `_PAGE_SZHUGE_4V`: a large leaf of 8 MiB is two of 4 MiB for the TLB.
-const SIZE_4M: u64 = 3;
 
-const ACCESS_BITS: u64 = ACCESSED | READ | VALID;
-const DIRTY_BITS: u64 = MODIFIED | WRITE | W;
-/// `_PAGE_CACHE_4V`, before M7.
-pub(super) const CACHE: u64 = CACHE_P | CACHE_V;
-const PAGE_KERNEL: u64 = PRESENT | VALID | CACHE | PRIVILEGED | ACCESS_BITS | DIRTY_BITS | EXEC;
-const NONCACHED: u64 = (PAGE_KERNEL & !CACHE) | SIDE_EFFECT;
+/// Entries of sun4u hold `pa[42:13]`.
+const SUN4U_PA_BITS: u8 = 43;
 
-/// The sparc64 format.
+/// The sparc64 format: sun4v's or sun4u's.
 #[derive(Clone, Copy, Debug)]
-pub struct Sparc64;
+pub struct Sparc64 {
+    pub(super) bits: &'static Bits,
+}
+
+impl Sparc64 {
+    /// The format that goes with a geometry.
+    #[must_use]
+    pub const fn new(geometry: &Geometry) -> Sparc64 {
+        Sparc64 { bits: if geometry.pa_bits == SUN4U_PA_BITS { &SUN4U } else { &SUN4V } }
+    }
+
+    /// `pte_exec`.
+    #[must_use]
+    pub const fn exec(self, word: u64) -> bool {
+        word & self.bits.exec != 0
+    }
+}
 
 impl Format for Sparc64 {
     const NAME: &'static str = "sparc64";
 
     fn prots(&self) -> Vec<(&'static str, Prot)> {
-        let user = VALID | PRESENT | CACHE | ACCESS_BITS;
+        let b = self.bits;
+        let user = b.present | b.cache() | b.access_bits();
+        let kernel = b.kernel();
+        let noncached = (kernel & !b.cache()) | b.side_effect;
         vec![
-            ("PAGE_KERNEL", PAGE_KERNEL),
+            ("PAGE_KERNEL", kernel),
             // Not defined here: the generic fallback.
-            ("PAGE_KERNEL_RO", PAGE_KERNEL),
-            ("PAGE_KERNEL_EXEC", PAGE_KERNEL),
-            ("PAGE_KERNEL_ROX", PAGE_KERNEL),
-            ("PAGE_KERNEL_NOCACHE", NONCACHED),
-            ("PAGE_IOREMAP", NONCACHED),
-            ("PAGE_SHARED", user | WRITE | EXEC),
-            ("PAGE_SHARED_EXEC", user | WRITE | EXEC),
+            ("PAGE_KERNEL_RO", kernel),
+            ("PAGE_KERNEL_EXEC", kernel),
+            ("PAGE_KERNEL_ROX", kernel),
+            ("PAGE_KERNEL_NOCACHE", noncached),
+            ("PAGE_IOREMAP", noncached),
+            ("PAGE_SHARED", user | b.write | b.exec),
+            ("PAGE_SHARED_EXEC", user | b.write | b.exec),
             ("PAGE_READONLY", user),
-            ("PAGE_READONLY_EXEC", user | EXEC),
-            ("PAGE_NONE", PRESENT | ACCESSED | CACHE),
+            ("PAGE_READONLY_EXEC", user | b.exec),
+            ("PAGE_NONE", b.present | b.accessed | b.cache()),
         ]
     }
 
@@ -72,12 +72,12 @@ impl Format for Sparc64 {
     }
 
     fn highest_in_place(&self) -> u64 {
-        PADDR | 0x1fff
+        self.bits.paddr | 0x1fff
     }
 
     /// `pmd_mkhuge`.
     fn huge(&self, _level: Level, pa: u64, prot: Prot) -> u64 {
-        pa | prot | HUGE | SIZE_4M
+        pa | prot | HUGE | self.bits.size_4m
     }
 
     /// The address alone.
@@ -92,7 +92,7 @@ impl Format for Sparc64 {
 
     #[inline]
     fn present(&self, level: Level, word: u64) -> bool {
-        if level == Level::Pte { word & PRESENT != 0 } else { word != 0 }
+        if level == Level::Pte { word & self.bits.present != 0 } else { word != 0 }
     }
 
     #[inline]
@@ -121,18 +121,19 @@ impl Format for Sparc64 {
 
     #[inline]
     fn address(&self, _level: Level, word: u64) -> u64 {
-        word & PADDR
+        word & self.bits.paddr
     }
 
     fn attributes(&self, _level: Level, word: u64) -> Attributes {
-        let cached = word & CACHE_P != 0;
+        let b = self.bits;
+        let cached = word & b.cache_p != 0;
         Attributes {
-            write: word & W != 0,
-            exec: word & EXEC != 0,
-            user: word & PRIVILEGED == 0,
+            write: word & b.w != 0,
+            exec: self.exec(word),
+            user: word & b.privileged == 0,
             global: false,
-            accessed: word & ACCESSED != 0,
-            dirty: word & MODIFIED != 0,
+            accessed: word & b.accessed != 0,
+            dirty: word & b.modified != 0,
             contiguous: false,
             memory: if cached { MemoryType::Normal } else { MemoryType::Uncached },
         }
@@ -154,7 +155,7 @@ impl Format for Sparc64 {
 
     #[inline]
     fn wrprotect(&self, word: u64) -> u64 {
-        word & !(WRITE | W)
+        word & !(self.bits.write | self.bits.w)
     }
 
     fn user(&self) -> Option<&dyn super::user::UserFormat> {
@@ -166,19 +167,34 @@ impl Format for Sparc64 {
 mod tests {
     use super::*;
 
+    const V: Sparc64 = Sparc64 { bits: &SUN4V };
+    const U: Sparc64 = Sparc64 { bits: &SUN4U };
+
     #[test]
     fn values_of_the_headers() {
-        assert_eq!(Sparc64.prot("PAGE_KERNEL"), Ok(0xbc00_0000_0000_07d0));
-        assert_eq!(Sparc64.prot("PAGE_IOREMAP"), Ok(0xbc00_0000_0000_09d0));
-        assert_eq!(Sparc64.prot("PAGE_SHARED"), Ok(0x9c00_0000_0000_0690));
-        let page = Sparc64.pte(0x1_2345_6000, PAGE_KERNEL);
-        assert_eq!((page, Sparc64.address(Level::Pte, page)), (0xbc00_0001_2345_67d0, 0x1_2345_6000));
-        assert_eq!(Sparc64.wrprotect(page), 0xb800_0001_2345_6790);
+        assert_eq!(V.prot("PAGE_KERNEL"), Ok(0xbc00_0000_0000_07d0));
+        assert_eq!(V.prot("PAGE_IOREMAP"), Ok(0xbc00_0000_0000_09d0));
+        assert_eq!(V.prot("PAGE_SHARED"), Ok(0x9c00_0000_0000_0690));
+        let page = V.pte(0x1_2345_6000, SUN4V.kernel());
+        assert_eq!((page, V.address(Level::Pte, page)), (0xbc00_0001_2345_67d0, 0x1_2345_6000));
+        assert_eq!(V.wrprotect(page), 0xb800_0001_2345_6790);
+    }
+
+    #[test]
+    fn values_of_the_headers_for_sun4u() {
+        assert_eq!(U.prot("PAGE_KERNEL"), Ok(0x8000_0000_0000_1fb6));
+        assert_eq!(U.prot("PAGE_IOREMAP"), Ok(0x8000_0000_0000_1f8e));
+        assert_eq!(U.prot("PAGE_SHARED"), Ok(0x8000_0000_0000_17b0));
+        let page = U.pte(0x1_2345_6000, SUN4U.kernel());
+        assert_eq!((page, U.address(Level::Pte, page)), (0x8000_0001_2345_7fb6, 0x1_2345_6000));
+        assert_eq!(U.wrprotect(page), 0x8000_0001_2345_7eb4);
     }
 
     #[test]
     fn a_page_that_is_not_referenced_is_present_and_faults() {
-        let old = Sparc64.pte(0x2000, PAGE_KERNEL) & !(ACCESSED | VALID);
-        assert!(Sparc64.present(Level::Pte, old) && !Sparc64.walkable(Level::Pte, old));
+        for format in [V, U] {
+            let old = format.pte(0x2000, format.bits.kernel()) & !(format.bits.accessed | VALID);
+            assert!(format.present(Level::Pte, old) && !format.walkable(Level::Pte, old));
+        }
     }
 }

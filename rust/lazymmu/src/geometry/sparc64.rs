@@ -1,16 +1,18 @@
-//! The sparc64 geometry: every level has as many entries as fit a page of 8 KiB.
+//! The sparc64 geometries: every level has as many entries as fit a page of 8 KiB.
 
 use super::{Geometries, Geometry, Layout, Shape};
 
-pub static GEOMETRIES: Geometries = Geometries { order: 60, all: &[&SPARC64_8K] };
+pub static GEOMETRIES: Geometries = Geometries { order: 60, all: &[&SPARC64_8K, &SPARC64_8K_SUN4U] };
 
 /// `VMALLOC_START`. Users have an address space of their own that overlaps the kernel's; here the two are told apart by
 /// address, so that users end where vmalloc begins.
 const VMALLOC_START: u64 = 1 << 32;
 /// `sparc64_va_hole_bottom` of a SPARC T4 and later sun4v CPUs.
 const VA_HOLE_BOTTOM: u64 = 1 << 51;
+/// Of UltraSPARC I to IV.
+const SUN4U_VA_HOLE_BOTTOM: u64 = 1 << 43;
 
-pub static SPARC64_8K: Geometry = Geometry::new(&Shape {
+const SHAPE: Shape = Shape {
     name: "sparc64-8k",
     page_shift: 13,
     index_bits: &[10, 10, 10, 10],
@@ -30,6 +32,15 @@ pub static SPARC64_8K: Geometry = Geometry::new(&Shape {
         table_frames: 0x0800_0000,
         highmem_frames: 0,
     },
+};
+
+pub static SPARC64_8K: Geometry = Geometry::new(&SHAPE);
+/// Entries are sun4u's: another format, with `pa[42:13]`.
+pub static SPARC64_8K_SUN4U: Geometry = Geometry::new(&Shape {
+    name: "sparc64-8k-sun4u",
+    pa_bits: 43,
+    layout: Layout { vmalloc_end: (SUN4U_VA_HOLE_BOTTOM >> 1) + (SUN4U_VA_HOLE_BOTTOM >> 2), ..SHAPE.layout },
+    ..SHAPE
 });
 
 #[cfg(test)]
@@ -42,5 +53,6 @@ mod tests {
         let g = &SPARC64_8K;
         assert_eq!([g.shift(Level::Pmd), g.shift(Level::Pud), g.shift(Level::P4d)], [23, 33, 43]);
         assert_eq!(g.layout.vmalloc_end, 0x6_0000_0000_0000);
+        assert_eq!(SPARC64_8K_SUN4U.layout.vmalloc_end, 0x600_0000_0000);
     }
 }

@@ -23,7 +23,9 @@ impl DataPages {
         let (next, limit) = if geometry.long_bits == 64 {
             (1 << 32, 1 << geometry.pa_bits.min(47))
         } else {
-            (0x1800_0000, geometry.layout.highmem_frames)
+            // Low memory, which without highmem is all that there is.
+            let low_end = geometry.layout.highmem_frames;
+            (0x1800_0000, if low_end == 0 { 1 << 32 } else { low_end })
         };
         DataPages { next, limit, free: FxHashMap::default(), owned: FxHashMap::default() }
     }

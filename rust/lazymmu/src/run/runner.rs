@@ -508,6 +508,10 @@ pub fn boot(spec: &Spec<'_>, setup: &Setup, mode: Mode) -> Result<Box<dyn AnyRun
         let (value, high) = (layout.table_frames, layout.highmem_frames - 1);
         return Err(BootError::Limit { what: "table_frames (low memory ends at highmem_frames)", value, low: 0, high });
     }
+    if layout.highmem_frames != 0 && layout.fixaddr_top == 0 {
+        let what = "highmem_frames (without fixaddr_top nothing maps highmem)";
+        return Err(BootError::Limit { what, value: layout.highmem_frames, low: 0, high: 0 });
+    }
     let config = Config { geometry, scheme, options };
     let full = || Full::new(mode == Mode::Logged, spec.log_limit.unwrap_or(LOG_LIMIT), spec.one_by_one);
     (registration.boot)(&config, setup, (mode != Mode::Quiet).then(full))

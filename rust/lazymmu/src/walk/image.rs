@@ -65,8 +65,9 @@ impl<'i> ImageWalk<'i> {
         let h = &image.header;
         let at = image.root(root)?;
         let page_shift = h.page_bytes.trailing_zeros();
-        let shape =
-            descriptor::Shape { page_shift, entry_bytes: h.entry_bytes, levels: at.levels, va_bits: at.va_bits };
+        let index_bits = [1, 2, 3].map(|level| h.entries(level).trailing_zeros() as u8);
+        let Root { levels, va_bits, .. } = at;
+        let shape = descriptor::Shape { page_shift, entry_bytes: h.entry_bytes, levels, va_bits, index_bits };
         let format = descriptor::of_architecture(&h.arch, shape).map_err(|problem| ImageError::new("arch", problem))?;
         let half = format.half(root == "kernel");
         Ok(ImageWalk { image, format, half, root: at })
