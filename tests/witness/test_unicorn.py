@@ -54,8 +54,10 @@ CASES = [
         for geometry in (
             "arm64-4k-39",
             "arm64-4k-48",
+            "arm64-4k-52-on-48",
             "arm64-16k-36",
             "arm64-16k-47",
+            "arm64-16k-52-on-47",
             "arm64-16k-48",
             "arm64-64k-42",
             "arm64-64k-48",
