@@ -5,12 +5,16 @@
 //!
 //! Not modelled: KPTI, MTE tags, cache maintenance of executable pages, errata that repeat TLBI, kpkeys.
 
+mod barrier;
 mod contpte;
+mod tlb;
 mod user;
 
+use std::hash::Hasher;
 use std::sync::atomic::AtomicU64;
 
-use std::hash::Hasher;
+use barrier::{complete, emit_pte_barriers, flags, flush_pending, ignores_irq, queue_barrier, records};
+use tlb::{DSB_ISH, MAX_RANGE_PAGES, range_operations, tlbi_sequence};
 
 use super::{Backend, Info, Naming, Registration, generic, new_root};
 use crate::check::Laws;
@@ -29,37 +33,10 @@ use crate::walk::Stale;
 
 pub static REGISTRATION: Registration = Registration::of::<Arm64Backend>();
 
-const DSB_ISHST: u32 = 1;
-const DSB_ISH: u32 = 2;
-
-/// `MAX_TLBI_RANGE_PAGES`: what four range operations of FEAT_TLBIRANGE can cover.
-const MAX_RANGE_PAGES: u64 = 1 << 21;
-
 /// The arm64 backend.
 #[derive(Clone, Debug)]
 pub struct Arm64Backend {
     format: Arm64,
-}
-
-/// `emit_pte_barriers`.
-#[inline(always)]
-fn barrier<W: Watch>(k: &mut Kernel<Arm64Backend, W>) -> Step {
-    k.emit_kind(Kind::BAR)
-}
-
-fn flags<W: Watch>(k: &Kernel<Arm64Backend, W>) -> ThreadFlags {
-    k.machine.task(k.current()).flags
-}
-
-/// `__set_pte_complete`: only a valid kernel mapping needs barriers.
-#[inline(always)]
-fn complete<W: Watch>(k: &mut Kernel<Arm64Backend, W>, word: u64) -> Step {
-    match k.barrier() {
-        Barrier::Noted => Ok(()),
-        Barrier::Later => complete_later(k, word),
-        Barrier::Now if W::WATCHES && k.backend.format.valid_not_user(word) => barrier(k),
-        Barrier::Now => Ok(()),
-    }
 }
 
 /// The entry comes in pieces, so that a loop that never calls this can keep it in registers.
@@ -91,68 +68,12 @@ fn clear_user_pte<W: Watch>(
     contpte::get_and_clear_ptes(k, Entry::new(TableView::new(id, pa, level, cells), index, va, mm), 1)
 }
 
-#[cold]
-fn complete_later<W: Watch>(k: &mut Kernel<Arm64Backend, W>, word: u64) -> Step {
-    if k.backend.format.valid_not_user(word) { defer_barrier(k) } else { Ok(()) }
-}
-
-/// `queue_pte_barriers`: at once, or at the end of what the task is in.
-fn queue_barrier<W: Watch>(k: &mut Kernel<Arm64Backend, W>) -> Step {
-    match k.barrier() {
-        Barrier::Noted => Ok(()),
-        Barrier::Now => barrier(k),
-        Barrier::Later => defer_barrier(k),
-    }
-}
-
-#[cold]
-fn defer_barrier<W: Watch>(k: &mut Kernel<Arm64Backend, W>) -> Step {
-    let before = flags(k);
-    let after = ThreadFlags { pending: before.pending || records(k), ..before };
-    k.set_flags(after);
-    let aux = u32::from(k.in_interrupt());
-    k.emit(Event::of(Kind::DEFER).change(before.packed(), after.packed()).aux(aux))
-}
-
-/// begin/end v2 keeps no record of what it owes.
-fn records<W: Watch>(k: &Kernel<Arm64Backend, W>) -> bool {
-    k.options.arm64_barriers != Arm64Barriers::BeginEnd || k.options.begin_end_pending
-}
-
-/// Drains what `queue_pte_barriers` owes.
-fn flush_pending<W: Watch>(k: &mut Kernel<Arm64Backend, W>) -> Step {
-    let before = flags(k);
-    if before.pending {
-        k.set_flags(ThreadFlags { pending: false, ..before });
-        return barrier(k);
-    }
-    Ok(())
-}
-
-/// The plain API takes no notice of calls from an interrupt, once that was fixed.
-fn ignores_irq<W: Watch>(k: &Kernel<Arm64Backend, W>) -> bool {
-    k.options.arm64_barriers == Arm64Barriers::LazyFlag && k.options.lazy_irq == LazyIrq::Ignored && k.in_interrupt()
-}
-
-fn tlbi<W: Watch>(k: &mut Kernel<Arm64Backend, W>, start: u64, end: u64, count: u64, code: Tlbi) -> Step {
-    let level = u8::from(code == Tlbi::Vaale1is || code == Tlbi::Rvaale1is);
-    k.emit(Event { level, old: count, ..Event::of(Kind::TLBI).range(start, end).aux(code as u32) })
-}
-
-/// DSB ISHST; TLBI; DSB ISH; ISB.
-fn tlbi_sequence<W: Watch>(k: &mut Kernel<Arm64Backend, W>, start: u64, end: u64, count: u64, code: Tlbi) -> Step {
-    k.emit(Event::of(Kind::DSB).aux(DSB_ISHST))?;
-    tlbi(k, start, end, count, code)?;
-    k.emit(Event::of(Kind::DSB).aux(DSB_ISH))?;
-    k.emit(Event::of(Kind::ISB))
-}
-
 /// `set_swapper_pgd`: the root of init_mm is read-only and written through a fixmap alias (`__set_fixmap`). The alias is
 /// a kernel mapping like any other: its barrier is queued as the scheme has it, and it is used at once.
 fn set_swapper_pgd<W: Watch>(k: &mut Kernel<Arm64Backend, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
     if !k.options.arm64_root_fixmap {
         k.store(entry, word, why)?;
-        return barrier(k);
+        return emit_pte_barriers(k);
     }
     let va = fix_pgd(k.geometry());
     let (table, index) = k.kernel_pte(va)?;
@@ -170,25 +91,6 @@ fn set_swapper_pgd<W: Watch>(k: &mut Kernel<Arm64Backend, W>, entry: Entry<'_>, 
 /// The address of `FIX_PGD`.
 fn fix_pgd(geometry: &Geometry) -> u64 {
     geometry.layout.fixaddr_top - 16 * geometry.page_size()
-}
-
-/// How many range operations cover this many pages, from the largest scale down (`__flush_tlb_range_op`).
-/// With LPA2 a range begins at a multiple of 64 KiB, so the pages in front of that go one by one.
-fn range_operations<W: Watch>(k: &Kernel<Arm64Backend, W>, start: u64, pages: u64) -> u64 {
-    let mut left = pages;
-    let mut operations = 0;
-    if k.backend.format.lpa2() {
-        operations = (start.wrapping_neg() % (64 << 10) / k.geometry().page_size()).min(pages);
-        left -= operations;
-    }
-    for scale in (0..=3).rev() {
-        let unit = 1 << (5 * scale + 1);
-        if left >= unit {
-            operations += 1;
-            left -= (left / unit).min(32) * unit;
-        }
-    }
-    operations + left
 }
 
 impl Backend for Arm64Backend {
@@ -277,7 +179,7 @@ impl Backend for Arm64Backend {
             return Ok(false);
         }
         k.store(entry, word, Store::TrySet)?;
-        barrier(k)?;
+        emit_pte_barriers(k)?;
         Ok(true)
     }
 
@@ -401,7 +303,7 @@ impl Backend for Arm64Backend {
         }
         let flags = flags(k);
         k.set_flags(ThreadFlags { lazy: false, ..flags });
-        if k.options.begin_end_pending { flush_pending(k) } else { barrier(k) }
+        if k.options.begin_end_pending { flush_pending(k) } else { emit_pte_barriers(k) }
     }
 
     fn barrier<W: Watch>(k: &Kernel<Self, W>) -> Barrier {

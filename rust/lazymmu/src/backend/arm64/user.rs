@@ -1,7 +1,8 @@
 //! TLB invalidation of user addresses on arm64 (`arch/arm64/include/asm/{tlb,tlbflush}.h` of 6.12): by ASID, broadcast,
 //! without ISB, for the return to user space is one.
 
-use super::{Arm64Backend, DSB_ISH, DSB_ISHST, MAX_RANGE_PAGES, range_operations};
+use super::Arm64Backend;
+use super::tlb::{DSB_ISH, DSB_ISHST, MAX_RANGE_PAGES, range_operations};
 use crate::backend::generic;
 use crate::event::codes::Tlbi;
 use crate::event::{Event, Kind};

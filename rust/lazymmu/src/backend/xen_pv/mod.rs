@@ -5,19 +5,21 @@
 //!
 //! Not modelled: pinning of whole address spaces, grant tables, balloon, the hypervisor refusing an update.
 
+mod hypercall;
 mod multicall;
 mod user;
 
 use std::hash::{Hash, Hasher};
 
+use hypercall::{batching, cpu, emulate, enqueue, flush, issue, queue_update, task_counts};
 use multicall::{Queue, Queued};
 use rustc_hash::FxHashMap;
 
 use super::{Backend, Info, Naming, Registration, generic, x86, x86_32, x86_64};
 use crate::check::Laws;
-use crate::descriptor::x86::{ACCESSED, DIRTY, GLOBAL, NX, PCD, PRESENT, PWT, USER, Width, X86};
+use crate::descriptor::x86::{GLOBAL, NX, PCD, PRESENT, PWT, USER, Width, X86};
 use crate::descriptor::{Format, Prot};
-use crate::event::codes::{BugCode, FlushReason, Handler, Hypercall, Store, Tlbi, Warning};
+use crate::event::codes::{BugCode, FlushReason, Handler, Hypercall, Store};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
 use crate::kernel::{Entry, Kernel, Watch};
@@ -80,101 +82,6 @@ impl XenPv {
         }
         word
     }
-}
-
-fn cpu<W: Watch>(k: &Kernel<XenPv, W>) -> usize {
-    usize::from(k.cpu().0)
-}
-
-/// `xen_get_lazy_mode() == XEN_LAZY_MMU`, or its 7.x successor.
-fn batching<W: Watch>(k: &Kernel<XenPv, W>) -> bool {
-    match k.options.xen_lazy {
-        XenLazy::TaskCounts if k.options.lazy_api == LazyApi::Counted => k.lazy_active(),
-        _ => !k.in_interrupt() && k.backend.lazy[cpu(k)].mmu,
-    }
-}
-
-/// Whether the task's counters are the mode.
-fn task_counts<W: Watch>(k: &Kernel<XenPv, W>) -> bool {
-    k.options.xen_lazy == XenLazy::TaskCounts && k.options.lazy_api == LazyApi::Counted
-}
-
-/// `xen_mc_flush`.
-fn flush<W: Watch>(k: &mut Kernel<XenPv, W>, reason: FlushReason) -> Step {
-    let cpu = cpu(k);
-    let (items, calls) = k.backend.queues[cpu].take();
-    let updates = items.iter().filter(|i| matches!(i, Queued::Update { .. })).count() as u64;
-    k.emit(Event::of(Kind::FLUSH).change(updates, calls).aux(reason as u32))?;
-    if calls > 0 {
-        let code = match (calls, items.first()) {
-            (1, Some(Queued::Update { .. })) => Hypercall::MmuUpdate,
-            (1, Some(Queued::Protect)) => Hypercall::UpdateVaMapping,
-            (1, _) => Hypercall::MmuextOp,
-            _ => Hypercall::Multicall,
-        };
-        k.emit(Event::of(Kind::HYPERCALL).change(updates, calls).aux(code as u32))?;
-    }
-    for item in items {
-        match item {
-            Queued::Update { table, pa, index, va, mm, word, keep } => {
-                let table = k.machine.memory.open(table);
-                if table.pa == pa {
-                    let entry = Entry::new(table.view(), index, va, mm);
-                    let word = if keep { word | (entry.word() & (ACCESSED | DIRTY)) } else { word };
-                    k.store(entry, word, Store::Drain)?;
-                } else {
-                    k.warn(Warning::MulticallFailed, va)?;
-                }
-            }
-            Queued::Invlpg { start, end, mm } => tlbi(k, start, end, mm, Tlbi::Mmuext)?,
-            Queued::FlushAll { start, end, mm } => tlbi(k, start, end, mm, Tlbi::MmuextAll)?,
-            Queued::Protect | Queued::Pin => {}
-        }
-    }
-    Ok(())
-}
-
-fn tlbi<W: Watch>(k: &mut Kernel<XenPv, W>, start: u64, end: u64, mm: MmId, code: Tlbi) -> Step {
-    k.emit(Event { old: 1, mm: mm.0, ..Event::of(Kind::TLBI).range(start, end).aux(code as u32) })
-}
-
-/// Puts a call into the queue, draining it first if there is no room.
-fn enqueue<W: Watch>(k: &mut Kernel<XenPv, W>, item: Queued) -> Step {
-    let cpu = cpu(k);
-    if !k.backend.queues[cpu].has_room(&item) {
-        flush(k, FlushReason::Full)?;
-    }
-    k.backend.queues[cpu].push(item);
-    Ok(())
-}
-
-/// `xen_extend_mmu_update`.
-fn queue_update<W: Watch>(k: &mut Kernel<XenPv, W>, entry: Entry<'_>, word: u64, why: Store, keep: bool) -> Step {
-    let Entry { table, index, va, mm, .. } = entry;
-    enqueue(k, Queued::Update { table: table.id, pa: table.pa, index, va, mm, word, keep })?;
-    let event = k.about(Kind::QUEUE, &entry).change(entry.word(), word).aux(why as u32);
-    k.emit(event)
-}
-
-/// `xen_mc_issue(XEN_LAZY_MMU)`.
-fn issue<W: Watch>(k: &mut Kernel<XenPv, W>) -> Step {
-    if batching(k) { Ok(()) } else { flush(k, FlushReason::Issue) }
-}
-
-/// A write instruction hits the read-only table page; the hypervisor emulates it at once, past the queue.
-/// `change` makes the new word of the one that is there then; `None`: the instruction changes nothing. What was there.
-fn emulate<W: Watch>(
-    k: &mut Kernel<XenPv, W>,
-    entry: Entry<'_>,
-    why: Store,
-    change: impl FnOnce(u64) -> Option<u64>,
-) -> Run<u64> {
-    k.emit(Event::of(Kind::HYPERCALL).change(1, 1).aux(Hypercall::Emulate as u32))?;
-    let old = k.look(entry);
-    if let Some(word) = change(old) {
-        k.store(entry, word, why)?;
-    }
-    Ok(old)
 }
 
 impl XenPv {

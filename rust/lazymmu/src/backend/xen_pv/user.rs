@@ -1,7 +1,8 @@
 //! User mappings of a Xen PV guest (`arch/x86/xen/mmu_pv.c` of 6.12): some helpers are paravirtualised, others trap.
 
+use super::XenPv;
+use super::hypercall::{emulate, enqueue, issue, queue_update};
 use super::multicall::Queued;
-use super::{XenPv, emulate, enqueue, issue, queue_update};
 use crate::backend::{Backend, generic, x86};
 use crate::descriptor::Format;
 use crate::event::codes::Store;
