@@ -35,21 +35,22 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// `pub mod` for each file of a room, and the array of what they announce.
+/// `pub mod` for each file of a room, and for each folder with a `mod.rs`, and the array of what they announce.
 fn describe(folder: &Path, own: &[&str], (name, kind): (&str, &str)) -> io::Result<String> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
-        if name.ends_with(".rs") && !own.contains(&name.as_str()) {
-            files.push(path);
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        if path.join("mod.rs").is_file() {
+            files.push((name.to_owned(), path.join("mod.rs")));
+        } else if let Some(stem) = name.strip_suffix(".rs").filter(|_| !own.contains(&name)) {
+            files.push((stem.to_owned(), path));
         }
     }
     files.sort();
     let mut text = String::new();
     let mut parts = Vec::new();
-    for path in &files {
-        let stem = path.file_stem().and_then(|n| n.to_str()).unwrap_or_default();
+    for (stem, path) in &files {
         writeln!(text, "#[path = {:?}]\npub mod {stem};", path.display().to_string()).map_err(io::Error::other)?;
         let mark = format!("pub static {name}: {kind} ");
         if fs::read_to_string(path)?.lines().any(|line| line.starts_with(&mark)) {

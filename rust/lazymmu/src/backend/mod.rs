@@ -268,11 +268,11 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     }
     /// `set_ptes` of consecutive pages into entries that were empty, or of one.
     fn set_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, word: u64, count: u64) -> Step {
-        user::set_ptes(k, first, word, count)
+        generic::set_ptes(k, first, word, count)
     }
     /// `get_and_clear_full_ptes`: the first word, with what was young or dirty in any.
     fn get_and_clear_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Run<u64> {
-        user::get_and_clear_ptes(k, first, count)
+        generic::get_and_clear_ptes(k, first, count)
     }
     /// The same where an area is unmapped; `full`: the whole address space goes.
     fn get_and_clear_full_ptes<W: Watch>(
@@ -285,19 +285,19 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     }
     /// `ptep_clear_flush`.
     fn ptep_clear_flush<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
-        user::ptep_clear_flush(k, entry)
+        generic::ptep_clear_flush(k, entry)
     }
     /// `wrprotect_ptes`.
     fn wrprotect_ptes<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Step {
-        user::wrprotect_ptes(k, first, count)
+        generic::wrprotect_ptes(k, first, count)
     }
     /// `ptep_test_and_clear_young`.
     fn test_and_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<bool> {
-        user::test_and_clear_young(k, entry)
+        generic::test_and_clear_young(k, entry)
     }
     /// `clear_young_dirty_ptes`; with `dirty` both, else only young.
     fn clear_young_dirty<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64, dirty: bool) -> Step {
-        user::clear_young_dirty(k, first, count, dirty)
+        generic::clear_young_dirty(k, first, count, dirty)
     }
     /// `ptep_modify_prot_start` of a run: the first word, with what was young or dirty in any.
     fn modify_prot_start<W: Watch>(k: &mut Kernel<Self, W>, first: Entry<'_>, count: u64) -> Run<u64> {
@@ -310,7 +310,7 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     /// `ptep_set_access_flags`: a fault makes a leaf more permissive. `write`: the fault was a write. Whether anything
     /// changed.
     fn set_access_flags<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, write: bool) -> Run<bool> {
-        user::set_access_flags(k, entry, word, write)
+        generic::set_access_flags(k, entry, word, write)
     }
     /// `update_mmu_cache_range`: entries have just been filled by a fault.
     fn update_mmu_cache<W: Watch>(_k: &mut Kernel<Self, W>, _mm: MmId, _va: u64, _pages: u64) -> Step {
@@ -338,7 +338,7 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     }
     /// `pmdp_invalidate`, or `pmdp_invalidate_ad` with `ad`: the word before.
     fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _ad: bool) -> Run<u64> {
-        user::pmdp_establish_invalid(k, entry)
+        generic::pmdp_establish_invalid(k, entry)
     }
     /// `pmdp_set_wrprotect` of a leaf with this word.
     fn pmdp_set_wrprotect<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
@@ -346,7 +346,7 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     }
     /// `pmdp_huge_get_and_clear`: the word before.
     fn pmdp_huge_get_and_clear<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Run<u64> {
-        user::pmdp_get_and_clear(k, entry)
+        generic::pmdp_get_and_clear(k, entry)
     }
     /// `pmdp_huge_get_and_clear_full`, which unmaps a large leaf. `full`: the whole address space goes.
     fn pmdp_huge_get_and_clear_full<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, _full: bool) -> Run<u64> {
@@ -354,7 +354,7 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     }
     /// `pmdp_test_and_clear_young` of a leaf that is young.
     fn pmdp_clear_young<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64) -> Step {
-        user::pmdp_clear_young(k, entry, word)
+        generic::pmdp_clear_young(k, entry, word)
     }
     /// Behind the last.
     fn pmd_zapped<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _full: bool) -> Step {

@@ -1,8 +1,8 @@
 //! What the two Book3S backends share: the roots, plain stores, and `ptesync`.
 
-use super::{Backend, add_mm, alloc_root, user};
+use super::{Backend, add_mm, alloc_root, generic};
+use crate::descriptor::powerpc::user::SOFT_DIRTY;
 use crate::descriptor::powerpc::{ACCESSED, DIRTY, EXEC, PTE, PowerPc, READ, WRITE};
-use crate::descriptor::powerpc_user::SOFT_DIRTY;
 use crate::event::codes::Store;
 use crate::event::{Event, Kind};
 use crate::kernel::{Entry, Kernel, Watch};
@@ -39,7 +39,7 @@ pub(super) fn modify_prot_start<B: Backend<Format = PowerPc>, W: Watch>(
     for n in 0..count {
         let at = k.entry_behind(first, n);
         let old = clear(k, at)?;
-        word = if n == 0 { old } else { user::collect(&format, word, old) };
+        word = if n == 0 { old } else { generic::collect(&format, word, old) };
     }
     Ok(word)
 }

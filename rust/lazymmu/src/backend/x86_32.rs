@@ -4,7 +4,8 @@
 
 use std::hash::Hasher;
 
-use super::{Backend, Info, Naming, Registration, x86, x86_cpa, x86_pti, x86_user};
+use super::x86::{cpa, pti, user};
+use super::{Backend, Info, Naming, Registration, x86};
 use crate::check::Laws;
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
@@ -44,7 +45,7 @@ fn table<B: Backend, W: Watch>(k: &mut Kernel<B, W>, level: Level, va: u64, mm: 
 
 /// init_mm with its kernel pmds and the leaf table of the fixmap, where kmap slots live.
 pub(super) fn boot<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>, pti: bool) -> Step {
-    x86_pti::boot_roots(k, pti)?;
+    pti::boot_roots(k, pti)?;
     let top = k.geometry().layout.fixaddr_top;
     k.early_tables(top, Level::Pte);
     Ok(())
@@ -52,7 +53,7 @@ pub(super) fn boot<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>, pti
 
 /// `pgd_alloc`: PAE preallocates all pmd pages, because the CPU caches the four root entries.
 pub(super) fn pgd_alloc<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>, pti: bool) -> Run<Option<MmId>> {
-    let Some((root, user)) = x86_pti::alloc_roots(k, pti)? else { return Ok(None) };
+    let Some((root, user)) = pti::alloc_roots(k, pti)? else { return Ok(None) };
     let kernel = k.open_root(INIT_MM);
     let shared = shares_kernel_pmd(k.geometry(), &k.options);
     let boundary = k.geometry().index(root.level, k.geometry().layout.kernel_start);
@@ -62,11 +63,11 @@ pub(super) fn pgd_alloc<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>
     if root.level == Level::Pud {
         let own = if shared { boundary } else { root.len() };
         if !prepopulate_pmds(k, &root, user.as_ref(), own, boundary)? {
-            x86_pti::free_roots(k, &root, user.as_ref());
+            pti::free_roots(k, &root, user.as_ref());
             return Ok(None);
         }
     }
-    x86_pti::add_mm(k, &root, user.as_ref(), !shared).map(Some)
+    pti::add_mm(k, &root, user.as_ref(), !shared).map(Some)
 }
 
 /// `preallocate_pmds`: pages for pmds of these root entries. It tries all of them even when one failed, and then gives back
@@ -183,12 +184,12 @@ impl Backend for X86_32 {
     }
 
     fn boot<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
-        let pti = x86_pti::enabled(k);
+        let pti = pti::enabled(k);
         boot(k, pti)
     }
 
     fn pgd_alloc<W: Watch>(k: &mut Kernel<Self, W>) -> Run<Option<MmId>> {
-        let pti = x86_pti::enabled(k);
+        let pti = pti::enabled(k);
         pgd_alloc(k, pti)
     }
 
@@ -207,7 +208,7 @@ impl Backend for X86_32 {
     }
 
     fn set_entry<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
-        let word = x86_pti::set_user_pgtbl(k, entry, word)?;
+        let word = pti::set_user_pgtbl(k, entry, word)?;
         x86::native_set_entry(k, entry, word, why)
     }
 
@@ -246,7 +247,7 @@ impl Backend for X86_32 {
     }
 
     fn set_memory<W: Watch>(k: &mut Kernel<Self, W>, request: &SetMemory) -> Run<i64> {
-        x86_cpa::set_memory(k, request)
+        cpa::set_memory(k, request)
     }
 
     fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step {
@@ -262,11 +263,11 @@ impl Backend for X86_32 {
     }
 
     fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, ad: bool) -> Run<u64> {
-        x86_user::pmdp_invalidate(k, entry, ad)
+        user::pmdp_invalidate(k, entry, ad)
     }
 
     fn user_populated<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>) -> Step {
-        x86_user::user_populated(k, entry)
+        user::user_populated(k, entry)
     }
 
     fn needs_flush<W: Watch>(k: &Kernel<Self, W>, old: u64, new: u64) -> bool {
@@ -288,15 +289,15 @@ impl Backend for X86_32 {
         end: u64,
         _level: Option<Level>,
     ) -> Step {
-        x86_user::flush_tlb_range(k, mm, start, end)
+        user::flush_tlb_range(k, mm, start, end)
     }
 
     fn flush_tlb_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
-        x86_user::flush_tlb_mm(k, mm)
+        user::flush_tlb_mm(k, mm)
     }
 
     fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, stale: &Stale) -> Step {
-        x86_user::tlb_flush(k, stale)
+        user::tlb_flush(k, stale)
     }
 
     fn switch_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {

@@ -5,7 +5,8 @@
 
 use std::hash::Hasher;
 
-use super::{Backend, Info, Naming, Registration, x86, x86_cpa, x86_pti, x86_user};
+use super::x86::{cpa, pti, user};
+use super::{Backend, Info, Naming, Registration, x86};
 use crate::descriptor::Prot;
 use crate::descriptor::x86::X86;
 use crate::event::codes::Store;
@@ -28,7 +29,7 @@ pub struct X86_64 {
 
 /// `preallocate_vmalloc_pages`: every root slot of the vmalloc area gets its table at boot.
 pub(super) fn boot<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>, pti: bool) -> Step {
-    x86_pti::boot_roots(k, pti)?;
+    pti::boot_roots(k, pti)?;
     let root = k.geometry().root();
     let size = k.geometry().size(root);
     let layout = k.geometry().layout;
@@ -45,14 +46,14 @@ pub(super) fn boot<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>, pti
 
 /// `pgd_alloc` and `pgd_ctor`: the kernel half is copied, and the root joins `pgd_list`.
 pub(super) fn pgd_alloc<B: Backend<Format = X86>, W: Watch>(k: &mut Kernel<B, W>, pti: bool) -> Run<Option<MmId>> {
-    let Some((root, user)) = x86_pti::alloc_roots(k, pti)? else {
+    let Some((root, user)) = pti::alloc_roots(k, pti)? else {
         return Ok(None);
     };
     let kernel = k.open_root(INIT_MM);
     for index in root.len() / 2..root.len() {
         root.set(index, kernel.get(index));
     }
-    x86_pti::add_mm(k, &root, user.as_ref(), true).map(Some)
+    pti::add_mm(k, &root, user.as_ref(), true).map(Some)
 }
 
 pub(super) fn sync_mask(geometry: &Geometry) -> ModMask {
@@ -93,12 +94,12 @@ impl Backend for X86_64 {
     }
 
     fn boot<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
-        let pti = x86_pti::enabled(k);
+        let pti = pti::enabled(k);
         boot(k, pti)
     }
 
     fn pgd_alloc<W: Watch>(k: &mut Kernel<Self, W>) -> Run<Option<MmId>> {
-        let pti = x86_pti::enabled(k);
+        let pti = pti::enabled(k);
         pgd_alloc(k, pti)
     }
 
@@ -112,7 +113,7 @@ impl Backend for X86_64 {
     }
 
     fn set_entry<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, word: u64, why: Store) -> Step {
-        let word = x86_pti::set_user_pgtbl(k, entry, word)?;
+        let word = pti::set_user_pgtbl(k, entry, word)?;
         k.store(entry, word, why)
     }
 
@@ -153,7 +154,7 @@ impl Backend for X86_64 {
     }
 
     fn set_memory<W: Watch>(k: &mut Kernel<Self, W>, request: &SetMemory) -> Run<i64> {
-        x86_cpa::set_memory(k, request)
+        cpa::set_memory(k, request)
     }
 
     fn flush_tlb_kernel_range<W: Watch>(k: &mut Kernel<Self, W>, start: u64, end: u64) -> Step {
@@ -161,7 +162,7 @@ impl Backend for X86_64 {
     }
 
     fn pmdp_invalidate<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, ad: bool) -> Run<u64> {
-        x86_user::pmdp_invalidate(k, entry, ad)
+        user::pmdp_invalidate(k, entry, ad)
     }
 
     fn needs_flush<W: Watch>(k: &Kernel<Self, W>, old: u64, new: u64) -> bool {
@@ -183,15 +184,15 @@ impl Backend for X86_64 {
         end: u64,
         _level: Option<Level>,
     ) -> Step {
-        x86_user::flush_tlb_range(k, mm, start, end)
+        user::flush_tlb_range(k, mm, start, end)
     }
 
     fn flush_tlb_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {
-        x86_user::flush_tlb_mm(k, mm)
+        user::flush_tlb_mm(k, mm)
     }
 
     fn tlb_flush<W: Watch>(k: &mut Kernel<Self, W>, stale: &Stale) -> Step {
-        x86_user::tlb_flush(k, stale)
+        user::tlb_flush(k, stale)
     }
 
     fn switch_mm<W: Watch>(k: &mut Kernel<Self, W>, mm: MmId) -> Step {

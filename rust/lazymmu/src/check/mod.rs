@@ -3,6 +3,8 @@
 //! A rule is one file: it names the kinds of events it wants, keeps its own state, and reports findings with its stable
 //! code. What several rules need to know (sections, pending stores, open walks) is tracked once, in [`track`].
 
+mod laws;
+mod pending;
 mod rules;
 mod settle;
 mod track;
@@ -12,8 +14,10 @@ use std::hash::Hasher;
 
 use serde::Serialize;
 
+pub use laws::Laws;
+pub use pending::Pending;
 use rules::ALL;
-pub use track::{Laws, OpenWalk, Pending, Section, Track};
+pub use track::{OpenWalk, Section, Track};
 
 use crate::event::cycle::{Stretch, Turning};
 use crate::event::{Event, Kind};

@@ -4,7 +4,8 @@
 //! end of the last run of pending stores on by a page. Where that is certain, the turns in the middle of a stretch are
 //! skipped, and only its end is tracked event by event. Where it is not, all are; the result is the same.
 
-use super::track::{OpenWalk, Pending, Track};
+use super::pending::Pending;
+use super::track::{OpenWalk, Track};
 use crate::event::codes::Store;
 use crate::event::cycle::{Stretch, Turning};
 use crate::event::{Event, Kind};

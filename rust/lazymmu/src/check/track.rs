@@ -1,116 +1,13 @@
 //! What an event stream says about sections, pending stores and open walks.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
-use crate::backend::Backend;
-use crate::descriptor::AnyFormat;
+use super::{Laws, Pending};
 use crate::event::codes::{Site, Store};
 use crate::event::{Event, Kind};
-use crate::geometry::{Geometry, Level};
-use crate::kernel::{Kernel, Watch};
+use crate::geometry::Level;
 use crate::machine::INIT_MM;
 use crate::modmask::ModMask;
-use crate::scheme::LazyApi;
-
-/// The backend's laws, by which findings are judged.
-#[derive(Clone, Debug)]
-pub struct Laws {
-    pub format: Arc<dyn AnyFormat>,
-    pub geometry: Geometry,
-    /// Hardware walkers see a store of a valid kernel entry only after a barrier.
-    pub needs_barrier: bool,
-    /// A DSB alone completes stores (32-bit arm).
-    pub dsb_completes: bool,
-    /// It is an invalidation that completes stores, or the mark that a mapping is new (riscv).
-    pub fences: bool,
-    /// begin/end postpones something on this backend.
-    pub scope_batches: bool,
-    /// The lazy API is the counted one.
-    pub counted: bool,
-    pub sync_mask: ModMask,
-    /// A fault handler copies a missing kernel entry into the current root.
-    pub fault_repairs: bool,
-    /// The sync function runs to the end of the vmalloc space, whatever it is asked for.
-    pub sync_to_end: bool,
-}
-
-impl Laws {
-    /// The laws of a backend whose walkers see every store at once and whose kernel faults nobody repairs.
-    pub fn coherent<B: Backend, W: Watch>(k: &Kernel<B, W>) -> Laws {
-        Laws {
-            format: Arc::new(k.format()),
-            geometry: *k.geometry(),
-            needs_barrier: false,
-            fences: false,
-            dsb_completes: false,
-            scope_batches: false,
-            counted: k.options.lazy_api == LazyApi::Counted,
-            sync_mask: B::sync_mask(k),
-            fault_repairs: false,
-            sync_to_end: false,
-        }
-    }
-}
-
-/// A run of stores that something must still complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pending {
-    pub start: u64,
-    pub end: u64,
-    pub level: u8,
-    pub cpu: u8,
-    pub task: u16,
-    /// Index of the first event of the run.
-    pub event: u64,
-    /// The store waits in a queue; memory does not have it.
-    pub queued: bool,
-    /// A store of a kmap slot.
-    pub kmap: bool,
-    /// DSB is done, ISB is not: the storing CPU may still hold the old fault.
-    pub dsb_done: bool,
-    /// CPUs that stored into a table below it, and so have read it.
-    reached: u16,
-    /// Those of them that had a barrier since: a store that a CPU has read is no secret to its walker behind that.
-    settled: u16,
-    /// What the next store of the run would map.
-    pub(super) next: u64,
-    context: u8,
-    /// In a real interrupt, not with bottom halves disabled.
-    in_irq: bool,
-}
-
-impl Pending {
-    #[must_use]
-    pub const fn covers(&self, va: u64) -> bool {
-        va >= self.start && va < self.end
-    }
-
-    /// Whether a store is the next one of the run.
-    pub(super) const fn extended_by(&self, event: &Event, queued: bool, in_irq: bool) -> bool {
-        self.next == event.va
-            && self.level == event.level
-            && self.cpu == event.cpu
-            && self.task == event.task
-            && self.context == event.context
-            && self.queued == queued
-            && self.in_irq == in_irq
-            && !self.dsb_done
-            && self.reached == 0
-    }
-
-    /// Whether walkers of this other CPU see it, although its own has not completed it.
-    #[must_use]
-    pub const fn seen_by(&self, cpu: u8) -> bool {
-        self.settled >> (cpu & 15) & 1 != 0
-    }
-
-    /// Whether an interrupt stored it.
-    #[must_use]
-    pub const fn by_interrupt(&self) -> bool {
-        self.in_irq
-    }
-}
 
 /// A walk function that has not returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

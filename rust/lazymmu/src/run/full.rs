@@ -4,7 +4,8 @@ use std::hash::{Hash, Hasher};
 
 use rustc_hash::FxHashMap;
 
-use super::execute::{Ending, OpError, OpResult, execute, free_task};
+use super::execute::limits::free_task;
+use super::execute::{Ending, OpError, OpResult, execute};
 use super::stage::{self, Stage};
 use crate::backend::Backend;
 use crate::check::Checker;

@@ -1,6 +1,7 @@
 //! Operations on user mappings: from their description to the walkers.
 
-use super::execute::{Executed, OpError, address, aligned, canonical, known_mm, physical, prot_of, void, walked};
+use super::execute::limits::{aligned, canonical, known_mm, physical, prot_of};
+use super::execute::{Executed, OpError, address, void, walked};
 use super::full::Drive;
 use crate::backend::Backend;
 use crate::descriptor::{Format, Prot};

@@ -1,8 +1,9 @@
 //! User mappings of a Xen PV guest (`arch/x86/xen/mmu_pv.c` of 6.12): some helpers are paravirtualised, others trap.
 
+use super::XenPv;
+use super::hypercall::{emulate, enqueue, issue, queue_update};
 use super::multicall::Queued;
-use super::{XenPv, emulate, enqueue, issue, queue_update};
-use crate::backend::{Backend, user, x86};
+use crate::backend::{Backend, generic, x86};
 use crate::descriptor::Format;
 use crate::event::codes::Store;
 use crate::geometry::Level;
@@ -47,7 +48,7 @@ pub(super) fn modify_prot_start<W: Watch>(k: &mut Kernel<XenPv, W>, first: Entry
     for n in 0..count {
         let at = k.entry_behind(first, n);
         let old = XenPv::ptep_get(k, at)?;
-        word = if n == 0 { old } else { user::collect(helpers(&format), word, old) };
+        word = if n == 0 { old } else { generic::collect(helpers(&format), word, old) };
     }
     Ok(word)
 }

@@ -1,6 +1,6 @@
 //! H15: what an interrupt writes is postponed to the end of the interrupted task's section.
 
-use crate::check::track::Pending;
+use crate::check::Pending;
 use crate::check::{Info, Report, Rule, Scene, Severity};
 use crate::event::{Event, Kind};
 

@@ -1,6 +1,7 @@
 //! Operations that choose an address and remember it.
 
-use super::{Ending, Executed, OpError, OpResult, check_pages, kernel_range, physical, prot_of, void};
+use super::limits::{check_pages, kernel_range, physical, prot_of};
+use super::{Ending, Executed, OpError, OpResult, void};
 use crate::backend::Backend;
 use crate::kernel::Kernel;
 use crate::machine::AreaFlags;

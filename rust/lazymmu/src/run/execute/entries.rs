@@ -1,6 +1,7 @@
 //! Operations on single entries: callbacks, one leaf entry, the links of one address.
 
-use super::{Ending, Executed, OpError, aligned, ended, fits, in_kernel_half, known_mm, physical, prot_of, range_in};
+use super::limits::{aligned, fits, in_kernel_half, known_mm, physical, prot_of, range_in};
+use super::{Ending, Executed, OpError, ended};
 use crate::backend::Backend;
 use crate::descriptor::Format;
 use crate::event::codes::{Site, Store};
