@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lazymmu.reference import lazy
-from lazymmu.reference.codes import INIT_MM, PTE, Handler, Store
+from lazymmu.reference.codes import INIT_MM, PMD, PTE, PUD, Handler, Store
 from lazymmu.reference.descriptor.base import Format
 from lazymmu.reference.errors import ConfigError
 from lazymmu.reference.geometry import Geometry
@@ -130,13 +130,27 @@ class Backend(ABC):
         """``arch_vmap_pmd_supported``, ``arch_vmap_pud_supported`` (facts 1.7)."""
         return False
 
-    def free_below(self, entry: Entry) -> bool:  # noqa: ARG002
-        """``pmd_free_pte_page``, ``pud_free_pmd_page``: makes room for a leaf; False refuses."""
-        return False
+    def free_below(self, entry: Entry) -> bool:
+        """``pmd_free_pte_page``, ``pud_free_pmd_page``: makes room for a leaf; False refuses.
 
-    def set_huge(self, entry: Entry, pa: int, prot: int) -> bool:  # noqa: ARG002
+        Clear, flush all that the entry covered, free. A leaf below is left alone here.
+        """
+        k = self.k
+        table = k.descend(entry)
+        k.set_entry(entry, 0, Store.CLEAR)
+        self.flush_tlb_kernel_range(entry.va, entry.va + k.geometry.size(entry.level))
+        if entry.level == PUD:
+            for word in table.words:
+                below = k.linked(PMD, word) if word else None
+                if below is not None:
+                    k.free_table(below)
+        k.free_table(table)
+        return True
+
+    def set_huge(self, entry: Entry, pa: int, prot: int) -> bool:
         """``pmd_set_huge``, ``pud_set_huge``; False refuses."""
-        return False
+        self.k.set_entry(entry, self.k.format.block(entry.level, pa, prot), Store.HUGE)
+        return True
 
     def map_size(self, addr: int, end: int, pa: int, max_shift: int) -> int:  # noqa: ARG002
         """``arch_vmap_pte_range_map_size``: how much the next PTE or group maps."""

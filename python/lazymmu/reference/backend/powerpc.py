@@ -106,25 +106,6 @@ class Radix(Book3s):
     def huge_supported(self, level: int) -> bool:  # noqa: D102
         return level in (PMD, PUD)
 
-    def set_huge(self, entry: Entry, pa: int, prot: int) -> bool:
-        """``pmd_set_huge``, ``pud_set_huge``."""
-        self.k.set_entry(entry, self.format.block(entry.level, pa, prot), Store.HUGE)
-        return True
-
-    def free_below(self, entry: Entry) -> bool:
-        """``pmd_free_pte_page``, ``pud_free_pmd_page``: clear, flush, free. A leaf below is left alone here."""
-        k = self.k
-        table = k.descend(entry)
-        k.set_entry(entry, 0, Store.CLEAR)
-        self.flush_tlb_kernel_range(entry.va, entry.va + k.geometry.size(entry.level))
-        if entry.level == PUD:
-            for word in table.words:
-                below = k.linked(PMD, word) if word else None
-                if below is not None:
-                    k.free_table(below)
-        k.free_table(table)
-        return True
-
 
 class Batch:
     """A CPU's ``ppc64_tlb_batch``."""

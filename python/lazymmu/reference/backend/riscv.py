@@ -120,25 +120,6 @@ class Riscv(Backend):
         """At pud level unless that is folded, as it is with Sv39."""
         return self.is_64bit and (level == PMD or self.k.geometry.levels > PUD)
 
-    def set_huge(self, entry: Entry, pa: int, prot: int) -> bool:
-        """``pmd_set_huge``, ``pud_set_huge``: never refuse."""
-        self.k.set_entry(entry, self.format.block(entry.level, pa, prot), Store.HUGE)
-        return True
-
-    def free_below(self, entry: Entry) -> bool:
-        """``pmd_free_pte_page``, ``pud_free_pmd_page``: clear, flush all that the entry covered, free."""
-        k = self.k
-        table = k.descend(entry)
-        k.set_entry(entry, 0, Store.CLEAR)
-        self.flush_tlb_kernel_range(entry.va, entry.va + k.geometry.size(entry.level))
-        if entry.level == PUD:
-            for word in table.words:
-                below = k.linked(PMD, word) if word else None
-                if below is not None:
-                    k.free_table(below)
-        k.free_table(table)
-        return True
-
     # Svnapot, which vmap used from 6.4 to 6.7 -----------------------------------------------------
 
     def map_size(self, addr: int, end: int, pa: int, max_shift: int) -> int:  # noqa: D102

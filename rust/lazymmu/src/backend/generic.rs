@@ -1,4 +1,4 @@
-//! Loops over user leaves as architectures without an own version have them (`include/linux/pgtable.h`).
+//! What architectures without an own version do: loops over user leaves (`include/linux/pgtable.h`), room for a large leaf.
 
 use std::hash::Hasher;
 
@@ -45,6 +45,27 @@ impl Footmarks {
     pub(super) fn digest(&self, h: &mut dyn Hasher) {
         self.left.iter().for_each(|mask| h.write_u64(*mask));
     }
+}
+
+/// `pmd_free_pte_page`, `pud_free_pmd_page`: clears the entry, flushes all that it covers, frees what was below.
+pub(super) fn free_below<B: Backend, W: Watch>(k: &mut Kernel<B, W>, entry: Entry<'_>, va: u64) -> Run<bool> {
+    let table = k.open_below(entry)?;
+    let size = k.geometry().size(entry.level());
+    k.set_entry(entry, 0, Store::Clear)?;
+    k.flush_tlb_kernel_range(va, va.wrapping_add(size))?;
+    if entry.level() == Level::Pud {
+        for index in 0..table.len() {
+            let at = va + index as u64 * k.geometry().size(Level::Pmd);
+            let word = k.look(Entry::new(table.view(), index, at, entry.mm));
+            // Linux would take a leaf for a table here.
+            if !k.format().none(Level::Pmd, word) && !k.format().leaf(Level::Pmd, word) {
+                let below = k.format().address(Level::Pmd, word);
+                k.free_table(below, at, entry.mm)?;
+            }
+        }
+    }
+    k.free_table(table.pa, va, entry.mm)?;
+    Ok(true)
 }
 
 pub(super) fn set_ptes<B: Backend, W: Watch>(k: &mut Kernel<B, W>, first: Entry<'_>, word: u64, count: u64) -> Step {

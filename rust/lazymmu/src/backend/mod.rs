@@ -114,13 +114,16 @@ pub trait Backend: Clone + fmt::Debug + Send + Sync + Sized + 'static {
     fn vmap_supported<W: Watch>(_k: &Kernel<Self, W>, _level: Level) -> bool {
         false
     }
-    /// `pXd_set_huge`: false when the architecture refuses.
-    fn set_huge<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _pa: u64, _prot: Prot) -> Run<bool> {
-        Ok(false)
+    /// `pXd_set_huge`, where [`Backend::vmap_supported`] says so: false when the architecture refuses.
+    fn set_huge<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, pa: u64, prot: Prot) -> Run<bool> {
+        let word = k.format().huge(entry.level(), pa, prot);
+        k.set_entry(entry, word, Store::Huge)?;
+        Ok(true)
     }
-    /// `pmd_free_pte_page`, `pud_free_pmd_page`: clear, flush, free. False when the architecture refuses.
-    fn free_below<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _va: u64) -> Run<bool> {
-        Ok(false)
+    /// `pmd_free_pte_page`, `pud_free_pmd_page`, which make room for a leaf: clear, flush, free. False when the architecture
+    /// refuses.
+    fn free_below<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, va: u64) -> Run<bool> {
+        generic::free_below(k, entry, va)
     }
     /// Size of the groups that `arch_vmap_pte_range_map_size` allows below `max_shift`; where a group fits and is
     /// aligned, one is made.

@@ -16,7 +16,6 @@ use super::generic::Footmarks;
 use super::{Backend, Info, Naming, Registration, new_root, powerpc};
 use crate::check::Laws;
 use crate::descriptor::powerpc::{INVALID, PRESENT, PowerPc, WRITE};
-use crate::descriptor::{Format, Prot};
 use crate::event::codes::{Store, Tlbi};
 use crate::event::{Event, Kind};
 use crate::geometry::{Geometry, Level};
@@ -100,34 +99,6 @@ impl Backend for PowerPcRadix {
 
     fn ioremap_max_order<W: Watch>(k: &Kernel<Self, W>) -> u32 {
         k.geometry().shift(Level::Pud)
-    }
-
-    /// Through `set_pte_at`; never refused.
-    fn set_huge<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, pa: u64, prot: Prot) -> Run<bool> {
-        let word = k.format().huge(entry.level(), pa, prot);
-        k.set_entry(entry, word, Store::Huge)?;
-        Ok(true)
-    }
-
-    /// Clears the entry, flushes, frees what was below.
-    fn free_below<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, va: u64) -> Run<bool> {
-        let table = k.open_below(entry)?;
-        let size = k.geometry().size(entry.level());
-        k.set_entry(entry, 0, Store::Clear)?;
-        k.flush_tlb_kernel_range(va, va.wrapping_add(size))?;
-        if entry.level() == Level::Pud {
-            for index in 0..table.len() {
-                let at = va + index as u64 * k.geometry().size(Level::Pmd);
-                let word = k.look(Entry::new(table.view(), index, at, entry.mm));
-                // The kernel would take a leaf for a table here.
-                if !k.format().none(Level::Pmd, word) && !k.format().leaf(Level::Pmd, word) {
-                    let below = k.format().address(Level::Pmd, word);
-                    k.free_table(below, at, entry.mm)?;
-                }
-            }
-        }
-        k.free_table(table.pa, va, entry.mm)?;
-        Ok(true)
     }
 
     fn has_lazy_mode<W: Watch>(_k: &Kernel<Self, W>) -> bool {

@@ -144,33 +144,6 @@ impl Backend for RiscvBackend {
         }
     }
 
-    /// Never refused.
-    fn set_huge<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, pa: u64, prot: Prot) -> Run<bool> {
-        let word = k.format().huge(entry.level(), pa, prot);
-        k.set_entry(entry, word, Store::Huge)?;
-        Ok(true)
-    }
-
-    /// Clears the entry, flushes all that it covers, frees what was below.
-    fn free_below<W: Watch>(k: &mut Kernel<Self, W>, entry: Entry<'_>, va: u64) -> Run<bool> {
-        let table = k.open_below(entry)?;
-        let size = k.geometry().size(entry.level());
-        k.set_entry(entry, 0, Store::Clear)?;
-        k.flush_tlb_kernel_range(va, va.wrapping_add(size))?;
-        if entry.level() == Level::Pud {
-            for index in 0..table.len() {
-                let at = va + index as u64 * k.geometry().size(Level::Pmd);
-                let word = k.look(Entry::new(table.view(), index, at, entry.mm));
-                if !k.format().none(Level::Pmd, word) && !k.format().leaf(Level::Pmd, word) {
-                    let below = k.format().address(Level::Pmd, word);
-                    k.free_table(below, at, entry.mm)?;
-                }
-            }
-        }
-        k.free_table(table.pa, va, entry.mm)?;
-        Ok(true)
-    }
-
     /// 6.4 to 6.7 made 64 KiB groups; reverted, because nothing took care of them when they were unmapped.
     fn vmap_group<W: Watch>(k: &Kernel<Self, W>, max_shift: u32) -> Option<u64> {
         let size = k.geometry().cont_pte_size()?;

@@ -252,14 +252,6 @@ impl Backend for XenPv {
         k.geometry().long_bits == 64
     }
 
-    fn set_huge<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _pa: u64, _prot: Prot) -> Run<bool> {
-        Ok(false)
-    }
-
-    fn free_below<W: Watch>(_k: &mut Kernel<Self, W>, _entry: Entry<'_>, _va: u64) -> Run<bool> {
-        Ok(false)
-    }
-
     fn sync_mask<W: Watch>(k: &Kernel<Self, W>) -> ModMask {
         match k.geometry().long_bits {
             64 if k.options.x86_64_sync => x86_64::sync_mask(k.geometry()),
