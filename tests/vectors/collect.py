@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+OWN = HERE.parent / "data" / "kernel"
 Vector = dict[str, Any]
 Bits = list[tuple[str, int, int]]
 
@@ -42,19 +43,24 @@ class Image:
         self.at = {int(pa, 16): n * size for n, pa in enumerate(self.head["pages"])}
 
     def word(self, table: int, index: int) -> int:
-        at = self.at[table] + index * self.head["entry_bytes"]
-        return int.from_bytes(self.pages[at : at + self.head["entry_bytes"]], "little")
+        size, width = self.head["page_bytes"], self.head["entry_bytes"]
+        at = self.at[table & -size] + table % size + index * width
+        return int.from_bytes(self.pages[at : at + width], self.head.get("byte_order", "little"))
 
     def walk(self, va: int, level: int, shifts: list[int], address: int, shift: int) -> int | None:
         """The word at a level (0: pte) above an address; None where a table above is missing."""
         table = int(self.head["roots"]["kernel"]["pa"], 16)
         for n in range(len(shifts) - 1, -1, -1):
-            top = self.head["roots"]["kernel"]["entries"] if n == len(shifts) - 1 else self.head["entries_per_table"]
+            top = self.head["entries_per_table"]
+            if "levels" in self.head:
+                top = self.head["levels"][n][1]
+            if n == len(shifts) - 1:
+                top = self.head["roots"]["kernel"]["entries"]
             word = self.word(table, (va >> shifts[n]) % top)
             if n == level:
                 return word
             table = (word & address) << shift
-            if table not in self.at:
+            if table & -self.head["page_bytes"] not in self.at:
                 return None
         return None
 
@@ -88,11 +94,55 @@ def x86_dump(what: str) -> dict[str, int]:
     return {name: int(value) for name, value in found.items()}
 
 
+def x86_narrow_dump(what: str) -> dict[str, int]:
+    """Two levels: no bit against execution."""
+    return {name: value for name, value in x86_dump(what).items() if name != "XD"}
+
+
 def riscv_dump(what: str) -> dict[str, int]:
     flags = what.split()[-9:]
     return {name: int(name in flags) for name in "DAGUXWRV"}
 
 
+def lpae_dump(what: str) -> dict[str, int]:
+    words = what.split()
+    found = {"AP2": "ro" in words, "XN": "NX" in words, "AP1": "USR" in words, "SH": 3 if "SHD" in words else 0}
+    for name, index in (("MEM/BUFFERABLE/WC", 1), ("DEV/SHARED", 4), ("MEM/CACHED/WBWA", 7)):
+        if name in words:
+            found["AttrIndx"] = index
+    return {name: int(value) for name, value in found.items()}
+
+
+def classic_dump(what: str) -> dict[str, int]:
+    words = what.split()
+    found = {"APX": "ro" in words, "XN": "NX" in words, "AP1": "USR" in words, "S": "SHD" in words}
+    for name, bits in (("MEM/BUFFERABLE/WC", (0, 0, 1)), ("DEV/SHARED", (1, 0, 0)), ("MEM/CACHED/WBWA", (1, 1, 1))):
+        if name in words:
+            found |= dict(zip(("TEX0", "C", "B"), bits, strict=True))
+    return {name: int(value) for name, value in found.items()}
+
+
+def s390_dump(what: str) -> dict[str, int]:
+    words = what.split()
+    return {"I": 0, "P": int("RO" in words), "IEP": int("NX" in words)}
+
+
+def powerpc_dump(what: str) -> dict[str, int]:
+    words = what.split()
+    found = {"V": "valid" in words, "read": "r" in words, "write": "w" in words, "execute": "X" in words, "privileged": 1}
+    found |= {"C": "dirty" in words, "R": "accessed" in words, "ATT": 2 if "non-idempotent" in words else 0}
+    return {name: int(value) for name, value in found.items()}
+
+
+def hash_dump(what: str) -> dict[str, int]:
+    """Linux's own words, which the hash table is filled from."""
+    words = what.split()
+    found = {"PRESENT": "valid" in words, "READ": "r" in words, "WRITE": "w" in words, "EXEC": "X" in words, "PRIVILEGED": 1}
+    found |= {"DIRTY": "dirty" in words, "ACCESSED": "accessed" in words, "HASHPTE": "hpte" in words}
+    return {name: int(value) for name, value in found.items()} | {"CACHE_CTL": 2 if "non-idempotent" in words else 0}
+
+
+PPC = 0x3FFF_FFFF_FFFF_FF00
 DUMPS = (
     # folder, backend, geometry, dump, shifts, address mask and shift of a link, reader, highest blank level
     ("arm64-6.12.117-4k48", "arm64", "arm64-4k-48", "ptdump_kernel_page_tables.txt", [12, 21, 30, 39], 0xFFFF_FFFF_F000, 0, arm64_dump),
@@ -101,6 +151,16 @@ DUMPS = (
     ("x86_64-6.12.117-4lvl", "x86-64", "x86-64-4level", "ptdump_kernel.txt.xz", [12, 21, 30, 39], 0xF_FFFF_FFFF_F000, 0, x86_dump),
     ("i386-6.12.117-pae-highpte-pti", "x86-32", "x86-32-pae", "ptdump_kernel.txt", [12, 21, 30], 0xF_FFFF_FFFF_F000, 0, x86_dump),
     ("riscv64-6.12.117-sv48", "riscv", "riscv-sv48", "ptdump_kernel_page_tables.txt", [12, 21, 30, 39], 0x3F_FFFF_FFFF_FC00, 2, riscv_dump),
+    ("x86_64-6.12.117-5lvl", "x86-64", "x86-64-5level", "ptdump_kernel.txt.xz", [12, 21, 30, 39, 48], 0xF_FFFF_FFFF_F000, 0, x86_dump),
+    ("i386-6.12.117-2level", "x86-32", "x86-32-2level", "ptdump_kernel.txt.xz", [12, 22], 0xFFFF_F000, 0, x86_narrow_dump),
+    ("riscv64-6.12.117-sv39", "riscv", "riscv-sv39", "ptdump_kernel_page_tables.txt.xz", [12, 21, 30], 0x3F_FFFF_FFFF_FC00, 2, riscv_dump),
+    ("riscv64-6.12.117-sv57", "riscv", "riscv-sv57", "ptdump_kernel_page_tables.txt.xz", [12, 21, 30, 39, 48], 0x3F_FFFF_FFFF_FC00, 2, riscv_dump),
+    ("riscv32-6.12.117-sv32", "riscv", "riscv-sv32", "ptdump_kernel_page_tables.txt", [12, 22], 0xFFFF_FC00, 2, riscv_dump),
+    ("arm-6.12.117-lpae", "arm", "arm-lpae", "ptdump_kernel_page_tables.txt.xz", [12, 21, 30], 0xFF_FFFF_F000, 0, lpae_dump),
+    ("arm-6.12.117-classic", "arm", "arm-classic", "ptdump_kernel_page_tables.txt.xz", [12, 20], 0xFFFF_FC00, 0, classic_dump),
+    ("s390x-6.12.117-3level", "s390", "s390-3level", "ptdump_kernel_page_tables.txt.xz", [12, 20, 31], 0xFFFF_FFFF_FFFF_F800, 0, s390_dump),
+    ("ppc64-6.12.117-radix64k", "powerpc-radix", "powerpc-radix-64k", "ptdump_kernel_page_tables.txt.xz", [16, 21, 30, 39], PPC, 0, powerpc_dump),
+    ("ppc64-6.12.117-hash64k", "powerpc-hash", "powerpc-hash-64k", "ptdump_kernel_page_tables.txt.xz", [16, 24, 34, 44], PPC, 0, hash_dump),
 )
 
 
@@ -109,10 +169,11 @@ def recorded(recordings: Path, backend: str) -> Iterator[Vector]:
     for folder, owner, geometry, name, shifts, address, shift, reader in DUMPS:
         if owner != backend:
             continue
-        image = Image(recordings / folder / "tables.ptimg.xz")
+        place = recordings if (recordings / folder).exists() else OWN
+        image = Image(place / folder / "tables.ptimg.xz")
         seen: dict[str, int] = {}
         tables = 0
-        for line in text(recordings / folder / name).splitlines():
+        for line in text(place / folder / name).splitlines():
             match = re.match(r"(0x[0-9a-f]+)-0x[0-9a-f]+\s+(?:0x[0-9a-f]+\s+)?[0-9]+[KMGTPE]\s*(.*)", line)
             if not match:
                 continue
@@ -120,10 +181,16 @@ def recorded(recordings: Path, backend: str) -> Iterator[Vector]:
             level = re.search(r"\b(PTE|PMD|PUD|P4D|PGD|pte|pmd|pud|p4d|pgd)\b", what)
             if level is None:
                 continue
-            number = LEVELS.index(level[0].lower())
+            # Two levels: the upper one has the name of the highest. powerpc says pte of every leaf.
+            number = min(LEVELS.index(level[0].lower()), len(shifts) - 1)
+            if backend.startswith("powerpc"):
+                number = next(n for n in reversed(range(len(shifts))) if (image.walk(va, n, shifts, address, shift) or 0) >> 62 & 1)
             rest = (what[: level.start()] + what[level.end() :]).strip()
             sort = f"{level[0]} {rest}"
-            if not rest or seen.get(sort, 0) >= 3:
+            if not rest or rest == "I" or seen.get(sort, 0) >= 3:
+                continue
+            if geometry == "arm-classic" and number == 1 and va >> 20 & 1:
+                # Entries of the root are pairs, and the second of one is not an entry of its own.
                 continue
             word = image.walk(va, number, shifts, address, shift)
             if word is None or not word:
@@ -135,7 +202,8 @@ def recorded(recordings: Path, backend: str) -> Iterator[Vector]:
             if above and tables < 4:
                 tables += 1
                 source = f"recording {folder}: the entry above {va:#x} leads to its table"
-                links = (above & address) << shift
+                # Of short descriptors `address` is the page, in which the hardware's table is the second half.
+                links = (above & address) << shift & (-0x1000 if geometry == "arm-classic" else -1)
                 name = f"{folder}/table-{va:x}"
                 yield vector(backend, geometry, LEVELS[number + 1], above, {"address": links}, "valid", source, name, "table")
 
@@ -352,6 +420,8 @@ def main() -> None:
         "xen-pv": [*x86_64("xen-pv"), *changed(recordings, "xen-pv", "x86_64-7.3.4-xenpv", "x86-64-4level", 0xF_FFFF_FFFF_F000)],
         "riscv": [*riscv(), *recorded(recordings, "riscv"), *changed(recordings, "riscv", "riscv64-6.12.117-sv48", "riscv-sv48", 0x3F_FFFF_FFFF_FC00)],
     }
+    for backend in ("arm", "s390", "powerpc-radix", "powerpc-hash"):
+        made[backend] = [*recorded(recordings, backend)]
     for backend, vectors in made.items():
         path = HERE / f"{backend}.json"
         known = json.loads(path.read_text()) if path.exists() else []
