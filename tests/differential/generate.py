@@ -64,20 +64,6 @@ BACKENDS = {name: geometries for name, _, geometries in _native.backends()}
 SCHEMES = [name for name, *_ in _native.schemes()]
 OPTIONS = {name: values for name, _, values, _ in _native.options("v6.12")}
 GEOMETRIES = _native.geometries()
-USER_BACKENDS = (
-    "x86-64",
-    "x86-32",
-    "xen-pv",
-    "arm64",
-    "arm",
-    "riscv",
-    "powerpc-radix",
-    "powerpc-hash",
-    "sparc64",
-    "s390",
-    "loongarch64",
-)
-"""Where user mappings are modelled."""
 SET_MEMORY_BACKENDS = ("x86-64", "x86-32", "riscv", "s390")
 """Where changes of kernel protections are modelled."""
 PLACES = [(backend, geometry) for backend, geometries in BACKENDS.items() for geometry in geometries]
@@ -125,7 +111,7 @@ class _Program:
         self.sizes: list[int] = [1 << shift for _, _, shift, _ in self.shape["levels"]]
         self.group_shift: int = self.shape["page_shift"] + max(self.shape["cont_ptes"], 1).bit_length() - 1
         self.ram = 0x1_0000_0000 if self.shape["long_bits"] == 64 else 0x1000_0000
-        self.users = backend in USER_BACKENDS and source.chance(35)
+        self.users = source.chance(35)
         self.large = backend not in ("xen-pv", "powerpc-hash") and geometry != "riscv-sv32"
         self.slots: list[int] = []
         self.kmaps: list[int] = []
