@@ -202,6 +202,8 @@ _LOONGARCH = Configuration(
         "NR_CPUS=4",
     ),
     make=("LLVM=-19",),
+    # The kernel has no vector registers for programs.
+    user_flags=("-mno-lsx",),
     image_arch="loongarch64",
     memory=1024,
 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from lazymmu.arrays import Records
 from lazymmu.conform import calls, hardware, lazy, records
-from lazymmu.conform.changes import BadRecord, Changes
+from lazymmu.conform.changes import BadRecord, Changes, renamed
 from lazymmu.conform.changes import recorded as recorded_changes
 from lazymmu.conform.commands import (
     COMMANDS,
@@ -151,6 +151,7 @@ class _File:
         if not isinstance(number, int):
             raise RecordingError(self.path, f"line {line}", f"expected a number in 'n', got {number!r}")
         changes = recorded_changes(record.get("chg", []), self.session.sizes, swapped=self.kernel.swapped)
+        changes = renamed(changes, self.session.nothing)
         self.result.ops += 1
         differences = [
             Difference(number, str(record["cmd"]), *found) for found in self._compare(record, command, changes)

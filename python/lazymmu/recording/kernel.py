@@ -125,6 +125,19 @@ class Kernel:
         """Memory has table words in the other byte order than the kernel its numbers: powerpc tables are big-endian."""
         return self.info.get("machine") == "ppc64le"
 
+    def nothing(self, machine: _native.Machine) -> dict[int, tuple[int, int]]:
+        """What entries hold where nothing is, by level: in the kernel, and in its model.
+
+        Only where that depends on the kernel's image (loongarch), and therefore is in the recording.
+        """
+        words = self.info.get("empty", [])
+        try:
+            pairs = zip(self.shifts, words, strict=False)
+            return {level: (int(word, 0), machine.empty_word(level, False)) for level, word in pairs}
+        except (TypeError, ValueError):
+            where = self.recording.need("info.json")
+            raise RecordingError(where, "empty", f"expected a list of words, got {words!r}") from None
+
     @cached_property
     def modelled(self) -> bool:
         """There is a backend for its machine, and a geometry for its tables."""

@@ -27,8 +27,11 @@
 
 static u64 fresh[TOP_LEVEL + 1];
 
-u64 fresh_word(int level)
+/* What an entry of a new table holds. Loongarch's leaf tables of the kernel say global from the start, programs' do not. */
+u64 fresh_word(struct mm_struct *mm, int level)
 {
+	if (IS_ENABLED(CONFIG_LOONGARCH) && level == 1 && mm != &init_mm)
+		return 0;
 	return fresh[level];
 }
 

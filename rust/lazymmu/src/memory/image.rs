@@ -64,6 +64,9 @@ pub struct Header {
     pub levels: Vec<(u32, u64)>,
     #[serde(default)]
     pub byte_order: ByteOrder,
+    /// What entries hold where nothing is, leaf tables first, where the kernel's image decides that (loongarch).
+    #[serde(default, deserialize_with = "numbers")]
+    pub empty: Vec<u64>,
     pub roots: BTreeMap<String, Root>,
     /// Physical addresses of the pages that follow.
     #[serde(deserialize_with = "numbers")]
@@ -87,6 +90,12 @@ impl Header {
     pub fn entries(&self, level: u8) -> u64 {
         let n = usize::from(level.saturating_sub(1));
         self.levels.get(n).map_or(self.entries_per_table, |(_, entries)| *entries)
+    }
+
+    /// Whether a word of a level says that nothing is there, as far as the header tells.
+    #[must_use]
+    pub fn nothing(&self, level: u8, word: u64) -> bool {
+        word == 0 || self.empty.get(usize::from(level.saturating_sub(1))) == Some(&word)
     }
 
     /// Each level begins where the one below it ends.
