@@ -147,6 +147,8 @@ _PPC = Configuration(
     options=("PPC64", "PPC_BOOK3S_64", "PPC_PSERIES", "PPC_OF_BOOT_TRAMPOLINE", "RELOCATABLE", "HVC_CONSOLE",
              "CPU_LITTLE_ENDIAN", "POWER9_CPU", "PPC_RADIX_MMU", "PPC_RADIX_MMU_DEFAULT", "PPC_64S_HASH_MMU",
              "PTDUMP_DEBUGFS", "STRICT_KERNEL_RWX"),
+    # The kernel has no vector registers for programs.
+    user_flags=("-mno-vsx", "-mno-altivec"),
     features=IOREMAP | LARGER | frozenset({"setmem"}),
     ptdump=_DUMP_FILES,
     image_arch="ppc64",
@@ -237,7 +239,8 @@ ALL = (
           qemu=("qemu-system-riscv32", "-M", "virt"), make=("LLVM=-19",), image_arch="riscv32",
           user_window=0x5000_0000, io=0x4000_0000, area_bytes=0x300_0000),
     _like(_S390, "3level"),
-    _like(_PPC, "radix4k", "PPC_4K_PAGES"),
+    _like(_PPC, "radix4k", "PPC_4K_PAGES", build="4k"),
+    _like(_PPC, "hash4k-power9", "PPC_4K_PAGES", build="4k", command_line="disable_radix"),
     _like(_PPC, "radix64k", "PPC_64K_PAGES", build="64k"),
     _like(_PPC, "hash64k", "PPC_64K_PAGES", build="64k", command_line="disable_radix"),
     _like(_ARM, "lpae", "ARM_LPAE"),

@@ -265,6 +265,10 @@ void whole_window(unsigned long *start, unsigned long *last)
 
 	*start = min((unsigned long)PAGE_OFFSET, (unsigned long)VMALLOC_START);
 	*last = max(memory_end - 1, vmalloc_last);
+#ifdef CONFIG_ARM64
+	/* A kernel for 52 bits on hardware without them has nothing below. */
+	*start = max(*start, -(1UL << vabits_actual));
+#endif
 #if defined(CONFIG_LOONGARCH) || defined(CONFIG_S390)
 	/* Memory is mapped without tables, or begins where users' addresses do. */
 	*start = VMALLOC_START;

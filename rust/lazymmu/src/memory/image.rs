@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer};
 /// First line of an image.
 pub const MAGIC: &str = "PTIMG1";
 
-/// Bytes of the largest tables that are larger than a page: s390's above the leaf tables, arm's root of sections.
-const LARGEST_TABLE: u64 = 0x4000;
+/// Bytes of the largest tables that are larger than a page: the root of powerpc's radix tree.
+const LARGEST_TABLE: u64 = 0x1_0000;
 
 /// An image that cannot be read or walked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
