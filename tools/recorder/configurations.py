@@ -180,7 +180,7 @@ _SPARC = Configuration(
     qemu=("qemu-system-sparc64", "-M", "sun4u"),
     image="vmlinux",
     console="ttyS0",
-    options=("64BIT", "PCI", "SERIAL_SUNSU", "SERIAL_SUNSU_CONSOLE", "SBUS", "NR_CPUS=4"),
+    options=("64BIT", "PCI", "SERIAL_SUNSU", "SERIAL_SUNSU_CONSOLE", "SBUS", "NR_CPUS=4", "SPARSEMEM_VMEMMAP"),
     image_arch="sparc64",
     user_window=0x50_0000_0000,
 )

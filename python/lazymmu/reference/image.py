@@ -321,7 +321,8 @@ class LoongArch:
     """Valid, dirty, privilege 3:2, global or large 6; no read 61, no execution 62; links have the window's address."""
 
     def __init__(self, header: dict[str, Any], root: dict[str, Any]) -> None:  # noqa: ARG002
-        self.field = (1 << 48) - header["page_bytes"]
+        page: int = header["page_bytes"]
+        self.field = (1 << 48) - page
 
     def shown(self, level: int, word: int) -> bool:  # noqa: ARG002
         """What is valid."""
@@ -352,9 +353,7 @@ class LoongArch:
         return va | ((1 << 64) - (1 << bits)) if kernel else va
 
 
-FORMATS: dict[
-    str, type[X86] | type[Arm64] | type[RiscV] | type[Arm] | type[S390] | type[PowerPc] | type[LoongArch]
-] = {
+FORMATS: dict[str, type[X86] | type[Arm64] | type[RiscV] | type[Arm] | type[S390] | type[PowerPc] | type[LoongArch]] = {
     "x86_64": X86,
     "i386": X86,
     "arm64": Arm64,
