@@ -132,11 +132,15 @@ class Kernel:
         """
         words = self.info.get("empty", [])
         try:
-            pairs = zip(self.shifts, words, strict=False)
-            return {level: (int(word, 0), machine.empty_word(level, False)) for level, word in pairs}
+            theirs = [int(word, 0) for word in words]
         except (TypeError, ValueError):
+            theirs = [-1]
+        if any(not 0 <= word < 1 << 64 for word in theirs):
             where = self.recording.need("info.json")
-            raise RecordingError(where, "empty", f"expected a list of words, got {words!r}") from None
+            raise RecordingError(where, "empty", f"expected a list of 64-bit words, got {words!r}")
+        return {
+            level: (word, machine.empty_word(level, False)) for level, word in zip(self.shifts, theirs, strict=False)
+        }
 
     @cached_property
     def modelled(self) -> bool:
