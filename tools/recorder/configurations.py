@@ -253,6 +253,7 @@ ALL = (
           qemu=("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "max")),
     _like(_ARM64, "16k52", "ARM64_16K_PAGES", "ARM64_VA_BITS_52", "ARM64_PA_BITS_52",
           qemu=("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "max")),
+    _like(_ARM64, "16k52-on-47", "ARM64_16K_PAGES", "ARM64_VA_BITS_52", "ARM64_PA_BITS_52", build="16k52"),
     _like(_ARM64, "64k52", "ARM64_64K_PAGES", "ARM64_VA_BITS_52", "ARM64_PA_BITS_52", memory=1024,
           qemu=("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "max")),
     _like(_ARM64, "64k52-on-48", "ARM64_64K_PAGES", "ARM64_VA_BITS_52", "ARM64_PA_BITS_52", memory=1024, build="64k52"),
