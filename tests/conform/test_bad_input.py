@@ -133,3 +133,11 @@ def test_records_of_two_kernels(recording: Path) -> None:
 
 def test_no_operations(recording: Path) -> None:
     assert "no ops" in refused("conform", recording)
+
+
+@pytest.mark.parametrize("empty", [["nothing"], ["0x1", "-0x1"], ["0x10000000000000000"], [17], 3])
+def test_what_empty_entries_hold_must_be_words(empty: Any, recording: Path) -> None:
+    info = json.loads((recording / "info.json").read_text())
+    (recording / "info.json").write_text(json.dumps({**info, "empty": empty}))
+    message = refused("conform", put(recording, "\n".join(lines()[:6]) + "\n"))
+    assert "empty: expected a list of 64-bit words" in message

@@ -110,6 +110,13 @@ def _powerpc(r: Range) -> frozenset[str]:
     return frozenset(out | memory | (set() if r.raw >> 3 & 1 else {"user"}))
 
 
+def _powerpc_4k(r: Range) -> frozenset[str]:
+    """With 4K pages the entry has all that says where the hash table has the page, and the dump shows it always."""
+    bits = {"f_second": 56, "hpte": 60}
+    out = {name for name, bit in bits.items() if r.raw >> bit & 1}
+    return (_powerpc(r) - {"hpte"}) | out | {f"f_gix:{r.raw >> 53 & 7:x}"}
+
+
 _ATTRIBUTES = {
     "arm": _arm,
     "arm64": _arm64,
@@ -131,6 +138,7 @@ def listed(ranges: Iterable[Range], arch: str) -> list[Row]:
         attributes, levels = _arm_short, ("pte", "pgd")
     if arch == "ppc64":
         levels = ("pte",) * 4
+        attributes = _powerpc_4k if any(r.page_size == 1 << 12 for r in found) else _powerpc
     if arch == "riscv32":
         # Where levels are folded riscv's dump names the highest.
         levels = ("pte", "pgd")

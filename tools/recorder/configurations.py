@@ -147,6 +147,8 @@ _PPC = Configuration(
     options=("PPC64", "PPC_BOOK3S_64", "PPC_PSERIES", "PPC_OF_BOOT_TRAMPOLINE", "RELOCATABLE", "HVC_CONSOLE",
              "CPU_LITTLE_ENDIAN", "POWER9_CPU", "PPC_RADIX_MMU", "PPC_RADIX_MMU_DEFAULT", "PPC_64S_HASH_MMU",
              "PTDUMP_DEBUGFS", "STRICT_KERNEL_RWX"),
+    # The kernel has no vector registers for programs.
+    user_flags=("-mno-vsx", "-mno-altivec"),
     features=IOREMAP | LARGER | frozenset({"setmem"}),
     ptdump=_DUMP_FILES,
     image_arch="ppc64",
@@ -178,7 +180,7 @@ _SPARC = Configuration(
     qemu=("qemu-system-sparc64", "-M", "sun4u"),
     image="vmlinux",
     console="ttyS0",
-    options=("64BIT", "PCI", "SERIAL_SUNSU", "SERIAL_SUNSU_CONSOLE", "SBUS", "NR_CPUS=4"),
+    options=("64BIT", "PCI", "SERIAL_SUNSU", "SERIAL_SUNSU_CONSOLE", "SBUS", "NR_CPUS=4", "SPARSEMEM_VMEMMAP"),
     image_arch="sparc64",
     user_window=0x50_0000_0000,
 )
@@ -202,6 +204,8 @@ _LOONGARCH = Configuration(
         "NR_CPUS=4",
     ),
     make=("LLVM=-19",),
+    # The kernel has no vector registers for programs.
+    user_flags=("-mno-lsx",),
     image_arch="loongarch64",
     memory=1024,
 )
@@ -235,7 +239,8 @@ ALL = (
           qemu=("qemu-system-riscv32", "-M", "virt"), make=("LLVM=-19",), image_arch="riscv32",
           user_window=0x5000_0000, io=0x4000_0000, area_bytes=0x300_0000),
     _like(_S390, "3level"),
-    _like(_PPC, "radix4k", "PPC_4K_PAGES"),
+    _like(_PPC, "radix4k", "PPC_4K_PAGES", build="4k"),
+    _like(_PPC, "hash4k-power9", "PPC_4K_PAGES", build="4k", command_line="disable_radix"),
     _like(_PPC, "radix64k", "PPC_64K_PAGES", build="64k"),
     _like(_PPC, "hash64k", "PPC_64K_PAGES", build="64k", command_line="disable_radix"),
     _like(_ARM, "lpae", "ARM_LPAE"),
@@ -248,7 +253,9 @@ ALL = (
           qemu=("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "max")),
     _like(_ARM64, "16k52", "ARM64_16K_PAGES", "ARM64_VA_BITS_52", "ARM64_PA_BITS_52",
           qemu=("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "max")),
+    _like(_ARM64, "16k52-on-47", "ARM64_16K_PAGES", "ARM64_VA_BITS_52", "ARM64_PA_BITS_52", build="16k52"),
     _like(_ARM64, "64k52", "ARM64_64K_PAGES", "ARM64_VA_BITS_52", "ARM64_PA_BITS_52", memory=1024,
           qemu=("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "max")),
+    _like(_ARM64, "64k52-on-48", "ARM64_64K_PAGES", "ARM64_VA_BITS_52", "ARM64_PA_BITS_52", memory=1024, build="64k52"),
     _like(_ARM64, "4k52-on-48", "ARM64_4K_PAGES", "ARM64_VA_BITS_52", "ARM64_PA_BITS_52", build="4k52"),
 )  # fmt: skip

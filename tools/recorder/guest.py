@@ -106,6 +106,9 @@ class Guest:
                 log.write(line + "\n")
                 log.flush()
                 yield line
+                # Not every machine ends where its kernel does.
+                if "Kernel panic" in line:
+                    break
                 if line.startswith("@D"):
                     watchdog.cancel()
                     return

@@ -41,6 +41,7 @@ def table_image(configuration: Configuration, info: Mapping[str, Any], found: Ma
         "entries_per_table": info["ptrs_per_pte"] // (2 if _classic(info) else 1),
         "levels": _levels(info) if _uneven(info) else None,
         "byte_order": "big" if configuration.image_arch in BIG else "little",
+        "empty": info.get("empty"),
         "roots": {name: {k: v for k, v in root.items() if k != "tables"} for name, root in roots.items()},
         "page_bytes": page,
         "pages": [hex(pa) for pa in ordered],

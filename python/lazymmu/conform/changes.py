@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -63,6 +63,15 @@ class Changes:
     def addresses(self, widths: Words) -> Words:
         """Physical addresses of the descriptors; ``widths`` are the bytes of an entry by level."""
         return self.table + self.index * widths[self.level]
+
+
+def renamed(changes: Changes, nothing: Mapping[int, tuple[int, int]]) -> Changes:
+    """The same with the model's words for entries where nothing is: by level the kernel's word, and the model's."""
+    words = changes.old.copy(), changes.new.copy()
+    for level, (theirs, ours) in nothing.items():
+        for column in words:
+            column[(changes.level == level) & (column == np.uint64(theirs))] = ours
+    return replace(changes, old=words[0], new=words[1])
 
 
 def recorded(runs: Iterable[Sequence[Any]], sizes: Mapping[int, int], *, swapped: bool = False) -> Changes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from lazymmu.arrays import Records
 from lazymmu.conform import calls, hardware, lazy, records
-from lazymmu.conform.changes import BadRecord, Changes
+from lazymmu.conform.changes import BadRecord, Changes, renamed
 from lazymmu.conform.changes import recorded as recorded_changes
 from lazymmu.conform.commands import (
     COMMANDS,
@@ -30,6 +30,7 @@ from lazymmu.conform.report import Difference, Found, Report, first_difference
 from lazymmu.conform.session import Ran, Session
 from lazymmu.conform.user import UserFile
 from lazymmu.conform.user import files as user_files
+from lazymmu.conform.user_batch import slots
 from lazymmu.errors import ConfigError, ProgramError, RecordingError, RunError
 from lazymmu.recording import Kernel, Recording, describe, read_records
 from lazymmu.report import names
@@ -151,6 +152,7 @@ class _File:
         if not isinstance(number, int):
             raise RecordingError(self.path, f"line {line}", f"expected a number in 'n', got {number!r}")
         changes = recorded_changes(record.get("chg", []), self.session.sizes, swapped=self.kernel.swapped)
+        changes = renamed(changes, self.session.nothing)
         self.result.ops += 1
         differences = [
             Difference(number, str(record["cmd"]), *found) for found in self._compare(record, command, changes)
@@ -193,7 +195,8 @@ class _File:
             return
         if command.name == "unarea":
             ran = replace(ran, events=_without_purge(ran.events))
-        extra, found = self._changes(_window(record, command) or self.kernel.shown, changes, ran)
+        window = _window(record, command) or self.kernel.shown
+        extra, found = self._changes(window, changes, ran, self._used(command, scene))
         cut = bool(record.get("overflow"))
         yield from (d for d in found if not (cut and d[2] == "unchanged"))
         if not cut:
@@ -324,7 +327,15 @@ class _File:
             if result.calls != record["fn_calls"]:
                 yield "callbacks", str(result.calls), str(record["fn_calls"])
 
-    def _changes(self, window: tuple[int, int] | None, changes: Changes, ran: Ran) -> tuple[Changes, list[Found]]:
+    def _used(self, command: Command, scene: Scene) -> list[int]:
+        """Pages that the kernel maps and uses in the same command: arrays of pages that are areas of their own."""
+        if command.name not in ("vmalloc", "vmallochuge"):
+            return []
+        return scene.outside(scene.address(), -(-command.number(1) // scene.page) * scene.page)
+
+    def _changes(
+        self, window: tuple[int, int] | None, changes: Changes, ran: Ran, used: Sequence[int]
+    ) -> tuple[Changes, list[Found]]:
         """Descriptors that differ; and those in the window that only the model changed."""
         found: list[Found] = []
         self.result.count("descriptors", len(changes))
@@ -342,6 +353,12 @@ class _File:
             by_hardware = ~match & ((changes.old ^ changes.new) & ~np.uint64(background) == 0)
             self.result.count("bits set by hardware and faults", int(by_hardware.sum()))
             same |= by_hardware
+        if len(here) and (bits := slots(self.kernel)):
+            # A page that is used as soon as it is mapped has a hash entry in the end.
+            faulted = match & (changes.level == 1) & np.isin(changes.va, np.array(used, np.uint64))
+            faulted &= ~same & (old[at] == changes.old) & ((new[at] ^ changes.new) & ~np.uint64(bits) == 0)
+            self.result.count("bits set by hardware and faults", int(faulted.sum()))
+            same |= faulted
         for row in np.flatnonzero(~same).tolist():
             c = next(iter(changes.rows(np.array([row]))))
             place = f"descriptor, level {c.level} table {c.table:#x} index {c.place} va {c.va:#x}"

@@ -26,6 +26,10 @@ SPARE = {64: 0x400_0000, 32: 0x40_0000}
 """So many bytes behind the frames of its own, the model puts tables whose place in the kernel is not known yet."""
 
 
+OWN_TREE = ("arm64", "loongarch64")
+"""Backends whose kernels have tables for their half of the addresses alone."""
+
+
 @dataclass
 class Ran:
     """What the model did for one command; tables as the kernel has them."""
@@ -64,6 +68,7 @@ class Session:
         known = [self.machine.empty_word(n, True) if n in self.levels else 0 for n in range(6)]
         self.empty: Words = np.array(known, np.uint64)
         """What the entries of a new table hold, by level."""
+        self.nothing = kernel.nothing(self.machine)
         self.touched: dict[int, npt.NDArray[np.bool_]] = {}
         self.made: Words = np.empty(0, np.uint64)
         """Tables of the command at hand that are new."""
@@ -328,6 +333,6 @@ class Session:
         shift, entries = self.levels[self.root_level]
         bits = shift + entries.bit_length() - 1
         high = self.kernel.number("vmalloc_start") >> bits << bits
-        if self.kernel.backend == "arm64":
+        if self.kernel.backend in OWN_TREE:
             return va | high
         return va | (high if va >> bits - 1 & 1 and bits > 32 else 0)

@@ -14,7 +14,7 @@ from typing import Any
 from lazymmu import _native
 from lazymmu.arrays import EVENT, RESULT, records
 from lazymmu.conform import calls, user_batch, user_hardware
-from lazymmu.conform.changes import BadRecord, Changes
+from lazymmu.conform.changes import BadRecord, Changes, renamed
 from lazymmu.conform.changes import recorded as recorded_changes
 from lazymmu.conform.records import read
 from lazymmu.conform.report import Difference, Found, Report
@@ -63,6 +63,7 @@ class Model:
         self.root_bytes: int = geometry["root_bytes"]
         self.empty = {n: self.machine.empty_word(n, False) for n in self.levels}
         """What the entries of a new table hold, by level."""
+        self.nothing = kernel.nothing(self.machine)
         self.spare: int = geometry["table_frames"] + SPARE[geometry["long_bits"]]
         self.isolated = bool(kernel.info.get("pti_root_shown"))
         """Records show the root that the program runs with, too: it lies behind the one that the kernel runs with."""
@@ -228,7 +229,8 @@ class UserFile:
         return self.result
 
     def _changes(self, record: Mapping[str, Any], model: Model) -> Changes:
-        return recorded_changes(record.get("chg", []), model.sizes, swapped=self.kernel.swapped)
+        changes = recorded_changes(record.get("chg", []), model.sizes, swapped=self.kernel.swapped)
+        return renamed(changes, model.nothing)
 
     def _window(self, record: Mapping[str, Any]) -> tuple[int, int]:
         try:

@@ -125,6 +125,23 @@ class Kernel:
         """Memory has table words in the other byte order than the kernel its numbers: powerpc tables are big-endian."""
         return self.info.get("machine") == "ppc64le"
 
+    def nothing(self, machine: _native.Machine) -> dict[int, tuple[int, int]]:
+        """What entries hold where nothing is, by level: in the kernel, and in its model.
+
+        Only where that depends on the kernel's image (loongarch), and therefore is in the recording.
+        """
+        words = self.info.get("empty", [])
+        try:
+            theirs = [int(word, 0) for word in words]
+        except (TypeError, ValueError):
+            theirs = [-1]
+        if any(not 0 <= word < 1 << 64 for word in theirs):
+            where = self.recording.need("info.json")
+            raise RecordingError(where, "empty", f"expected a list of 64-bit words, got {words!r}")
+        return {
+            level: (word, machine.empty_word(level, False)) for level, word in zip(self.shifts, theirs, strict=False)
+        }
+
     @cached_property
     def modelled(self) -> bool:
         """There is a backend for its machine, and a geometry for its tables."""

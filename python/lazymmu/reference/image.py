@@ -317,7 +317,43 @@ class PowerPc:
         return va | (0xC << 60 if kernel else 0)
 
 
-FORMATS: dict[str, type[X86] | type[Arm64] | type[RiscV] | type[Arm] | type[S390] | type[PowerPc]] = {
+class LoongArch:
+    """Valid, dirty, privilege 3:2, global or large 6; no read 61, no execution 62; links have the window's address."""
+
+    def __init__(self, header: dict[str, Any], root: dict[str, Any]) -> None:  # noqa: ARG002
+        page: int = header["page_bytes"]
+        self.field = (1 << 48) - page
+
+    def shown(self, level: int, word: int) -> bool:  # noqa: ARG002
+        """What is valid."""
+        return bool(word & 1)
+
+    def leaf(self, level: int, word: int) -> bool:
+        """Above the leaf tables bit 6 says so."""
+        return level == 1 or (level in (2, 3) and bool(word >> 6 & 1))
+
+    def table(self, word: int) -> bool:
+        """An address in the window of cached memory."""
+        return word >> 60 == 9
+
+    def pa(self, word: int, size: int, va: int) -> int:  # noqa: ARG002
+        """Bits 47 down to the page's; of a large leaf bit 12 says global."""
+        return word & self.field & ~(size - 1)
+
+    def below(self, level: int, word: int, above: Grants) -> Grants:  # noqa: ARG002
+        """Links grant everything."""
+        return above
+
+    def granted(self, level: int, word: int, above: Grants) -> tuple[bool, bool, bool]:  # noqa: ARG002
+        """Write, execute, privilege level 3."""
+        return bool(word >> 1 & 1), not word >> 62 & 1, word >> 2 & 3 == 3
+
+    def extend(self, va: int, bits: int, kernel: bool) -> int:
+        """The kernel has a tree of its own, whose addresses begin with ones."""
+        return va | ((1 << 64) - (1 << bits)) if kernel else va
+
+
+FORMATS: dict[str, type[X86] | type[Arm64] | type[RiscV] | type[Arm] | type[S390] | type[PowerPc] | type[LoongArch]] = {
     "x86_64": X86,
     "i386": X86,
     "arm64": Arm64,
@@ -326,6 +362,7 @@ FORMATS: dict[str, type[X86] | type[Arm64] | type[RiscV] | type[Arm] | type[S390
     "arm": Arm,
     "ppc64": PowerPc,
     "s390x": S390,
+    "loongarch64": LoongArch,
 }
 
 
@@ -338,6 +375,8 @@ class Image:
             raise ValueError(f"not a table image: {magic!r}")
         self.header: dict[str, Any] = json.loads(line)
         size = self.header["page_bytes"]
+        self.empty = {level: int(word, 16) for level, word in enumerate(self.header.get("empty", ()), start=1)}
+        """What entries hold where nothing is."""
         self.at = {int(pa, 16): n * size for n, pa in enumerate(self.header["pages"])}
 
     def words(self, pa: int, entries: int) -> tuple[int, ...]:
@@ -367,7 +406,7 @@ class Image:
             below = self.shape(level - 1)[1] if level > 1 else 0
             for index, word in enumerate(self.words(pa, entries)):
                 va = base + index * size
-                if word == 0:
+                if word in (0, self.empty.get(level)):
                     continue
                 if form.leaf(level, word):
                     if form.shown(level, word):

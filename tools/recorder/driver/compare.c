@@ -166,7 +166,7 @@ static unsigned long say_copy(const struct copy *c)
 		return 0;
 	for (index = 0; index < c->entries; index++) {
 		u64 va = c->base + (index % level_entries(c->level)) * size;
-		u64 empty = fresh_word(c->level);
+		u64 empty = fresh_word(window_mm, c->level);
 		u64 old = c->before ? read_word(c->before, index, c->width) : empty;
 		u64 new = c->after ? read_word(c->after, index, c->width) : empty;
 

@@ -28,6 +28,21 @@ static void plain(const char *name, long value)
 	say(",\"%s\":%ld", name, value);
 }
 
+/* Where nothing is, loongarch has links to tables that are part of the kernel's image. */
+static void say_empty(void)
+{
+#ifdef CONFIG_LOONGARCH
+	say(",\"empty\":[\"0x0\",\"0x%lx\"", (unsigned long)invalid_pte_table);
+#ifndef __PAGETABLE_PMD_FOLDED
+	say(",\"0x%lx\"", (unsigned long)invalid_pmd_table);
+#endif
+#ifndef __PAGETABLE_PUD_FOLDED
+	say(",\"0x%lx\"", (unsigned long)invalid_pud_table);
+#endif
+	say("]");
+#endif
+}
+
 static void say_levels(void)
 {
 	plain("page_shift", PAGE_SHIFT);
@@ -44,6 +59,7 @@ static void say_levels(void)
 	plain("levels", root_level(&init_mm));
 	plain("user_levels", root_level(current->mm));
 	plain("pte_bytes", sizeof(pte_t));
+	say_empty();
 }
 
 /* Where an area that ioremap makes has its protection from, only ioremap knows: one page of it tells. */

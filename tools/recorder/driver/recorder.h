@@ -54,7 +54,7 @@ unsigned int level_entries(int level);
 int root_level(struct mm_struct *mm);
 u64 root_pa(struct mm_struct *mm);
 u64 read_word(const void *words, unsigned int index, unsigned int width);
-u64 fresh_word(int level);
+u64 fresh_word(struct mm_struct *mm, int level);
 void whole_window(unsigned long *start, unsigned long *last);
 int tables_init(void);
 

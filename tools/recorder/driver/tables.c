@@ -27,8 +27,11 @@
 
 static u64 fresh[TOP_LEVEL + 1];
 
-u64 fresh_word(int level)
+/* What an entry of a new table holds. Loongarch's leaf tables of the kernel say global from the start, programs' do not. */
+u64 fresh_word(struct mm_struct *mm, int level)
 {
+	if (IS_ENABLED(CONFIG_LOONGARCH) && level == 1 && mm != &init_mm)
+		return 0;
 	return fresh[level];
 }
 
@@ -262,6 +265,10 @@ void whole_window(unsigned long *start, unsigned long *last)
 
 	*start = min((unsigned long)PAGE_OFFSET, (unsigned long)VMALLOC_START);
 	*last = max(memory_end - 1, vmalloc_last);
+#ifdef CONFIG_ARM64
+	/* A kernel for 52 bits on hardware without them has nothing below. */
+	*start = max(*start, -(1UL << vabits_actual));
+#endif
 #if defined(CONFIG_LOONGARCH) || defined(CONFIG_S390)
 	/* Memory is mapped without tables, or begins where users' addresses do. */
 	*start = VMALLOC_START;

@@ -19,17 +19,16 @@ def _arm64(
     va_bits: int,
     pa_bits: int,
     va_bits_min: int,
-    built_for: int = 0,
     slot_shift: int = 0,
 ) -> Geometry:
     """The kernel's half: the linear map, from its middle modules and vmalloc, then the struct pages, 1 GiB, the end.
 
     ``va_bits_min``: 52-bit kernels keep everything but the linear map where 48-bit hardware (47-bit with 16K pages)
-    reaches it. ``built_for``: they run there, too, fold a level, and step over the root as if it were there.
+    reaches it. ``slot_shift``: they run there, too, fold a level, and step over the root as if it were there.
     """
     page_size = 1 << shifts[0]
     kernel_start, middle = _TOP - (1 << va_bits), _TOP - (1 << (va_bits_min - 1))
-    struct_pages = (middle - _TOP + (1 << (built_for or va_bits))) // page_size * _STRUCT_PAGE
+    struct_pages = (middle - _TOP + (1 << va_bits)) // page_size * _STRUCT_PAGE
     return Geometry(
         name,
         shifts,
@@ -55,12 +54,12 @@ GEOMETRIES: Final = (
     _arm64("arm64-4k-39", (12, 21, 30), 512, 39, 48, 39),
     _arm64("arm64-4k-48", (12, 21, 30, 39), 512, 48, 48, 48),
     _arm64("arm64-4k-52", (12, 21, 30, 39, 48), 16, 52, 52, 48),
-    _arm64("arm64-4k-52-on-48", (12, 21, 30, 39), 512, 48, 48, 48, built_for=52, slot_shift=48),
+    _arm64("arm64-4k-52-on-48", (12, 21, 30, 39), 512, 48, 48, 48, slot_shift=48),
     _arm64("arm64-16k-36", (14, 25), 2048, 36, 48, 36),
     _arm64("arm64-16k-47", (14, 25, 36), 2048, 47, 48, 47),
     _arm64("arm64-16k-48", (14, 25, 36, 47), 2, 48, 48, 48),
     _arm64("arm64-16k-52", (14, 25, 36, 47), 32, 52, 52, 47),
-    _arm64("arm64-16k-52-on-47", (14, 25, 36), 2048, 47, 48, 47, built_for=52, slot_shift=47),
+    _arm64("arm64-16k-52-on-47", (14, 25, 36), 2048, 47, 48, 47, slot_shift=47),
     _arm64("arm64-64k-42", (16, 29), 8192, 42, 48, 42),
     _arm64("arm64-64k-48", (16, 29, 42), 64, 48, 48, 48),
     _arm64("arm64-64k-52", (16, 29, 42), 1024, 52, 52, 48),

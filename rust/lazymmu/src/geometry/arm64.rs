@@ -86,14 +86,9 @@ pub static ARM64_16K_48: Geometry = Geometry::new(&shape("arm64-16k-48", 14, 48,
 pub static ARM64_16K_52: Geometry = Geometry::new(&shape("arm64-16k-52", 14, 52, 52, &[11, 11, 11, 5]));
 
 /// Kernels built for 52 bits on hardware without LPA2 fold a level at run time. `PGDIR_SHIFT` is a constant: loops over the
-/// root step as if that level were there.
+/// root step as if that level were there. vmalloc reaches as far as in a kernel for those bits (`VMEMMAP_UNUSED_NPAGES`).
 const fn folded(shape: &Shape<'_>, slot_shift: u32) -> Geometry {
-    let layout = Layout {
-        task_size: 1 << shape.va_bits,
-        kernel_start: 0u64.wrapping_sub(1 << shape.va_bits),
-        ..layout(shape.page_shift, 52)
-    };
-    Geometry { slot_shift, layout, ..Geometry::new(shape) }
+    Geometry { slot_shift, ..Geometry::new(shape) }
 }
 
 pub static ARM64_4K_52_ON_48: Geometry = folded(&shape("arm64-4k-52-on-48", 12, 48, 48, &[9, 9, 9, 9]), 48);
@@ -115,6 +110,8 @@ mod tests {
         assert_eq!(l.vmalloc_start, 0xffff_8000_8000_0000);
         assert_eq!(l.vmalloc_end, 0xffff_fdff_bf80_0000);
         assert_eq!(ARM64_4K_39.layout.vmalloc_start, 0xffff_ffc0_8000_0000);
+        assert_eq!(ARM64_4K_52_ON_48.layout.vmalloc_end, 0xffff_fdff_bf80_0000);
+        assert_eq!(ARM64_4K_52.layout.vmalloc_end, 0xffff_c1ff_bf80_0000);
         let l = &ARM64_64K_48.layout;
         assert_eq!((l.vmalloc_start, l.vmalloc_end), (0xffff_8000_8000_0000, 0xffff_ffdf_bf80_0000));
     }

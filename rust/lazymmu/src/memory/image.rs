@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer};
 /// First line of an image.
 pub const MAGIC: &str = "PTIMG1";
 
-/// Bytes of the largest tables that are larger than a page: s390's above the leaf tables, arm's root of sections.
-const LARGEST_TABLE: u64 = 0x4000;
+/// Bytes of the largest tables that are larger than a page: the root of powerpc's radix tree.
+const LARGEST_TABLE: u64 = 0x1_0000;
 
 /// An image that cannot be read or walked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +64,9 @@ pub struct Header {
     pub levels: Vec<(u32, u64)>,
     #[serde(default)]
     pub byte_order: ByteOrder,
+    /// What entries hold where nothing is, leaf tables first, where the kernel's image decides that (loongarch).
+    #[serde(default, deserialize_with = "numbers")]
+    pub empty: Vec<u64>,
     pub roots: BTreeMap<String, Root>,
     /// Physical addresses of the pages that follow.
     #[serde(deserialize_with = "numbers")]
@@ -87,6 +90,12 @@ impl Header {
     pub fn entries(&self, level: u8) -> u64 {
         let n = usize::from(level.saturating_sub(1));
         self.levels.get(n).map_or(self.entries_per_table, |(_, entries)| *entries)
+    }
+
+    /// Whether a word of a level says that nothing is there, as far as the header tells.
+    #[must_use]
+    pub fn nothing(&self, level: u8, word: u64) -> bool {
+        word == 0 || self.empty.get(usize::from(level.saturating_sub(1))) == Some(&word)
     }
 
     /// Each level begins where the one below it ends.

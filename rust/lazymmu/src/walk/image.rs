@@ -129,7 +129,7 @@ impl<'i> ImageWalk<'i> {
             let index = (va >> self.shift(level) & (self.entries(level) - 1)) as usize;
             let raw = self.image.word(table, index);
             steps.push(Step { level, index, raw });
-            if !self.format.walkable(level, raw) {
+            if self.image.header.nothing(number, raw) || !self.format.walkable(level, raw) {
                 return Ok(Path { steps, pa: None, attributes: None });
             }
             pa = self.format.address(level, raw);
@@ -181,7 +181,7 @@ impl<'i> ImageWalk<'i> {
         listing.above.push(pa);
         for index in 0..self.entries(level) {
             let raw = self.image.word(table, index as usize);
-            if raw == 0 || self.format.none(level, raw) {
+            if self.image.header.nothing(level.number(), raw) || self.format.none(level, raw) {
                 continue;
             }
             let here = base + (index << self.shift(level));
