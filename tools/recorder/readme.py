@@ -34,8 +34,8 @@ def readme(
     lines = [
         f"# {guest_name(configuration, info)}",
         "",
-        f"Linux {info['release']} (Debian's `linux-source-{series}`), {info['machine']}, recorded by `tools/recorder` on",
-        f"{datetime.date.today().isoformat()} under {_version(configuration.qemu[:1])}, TCG.",
+        f"Linux {info['release']} (Debian's `linux-source-{series}`), {info['machine']}, recorded by `tools/recorder`",
+        f"on {datetime.date.today().isoformat()} under {_version(configuration.qemu[:1])}, TCG.",
         "No model produced any of it.",
         "",
         f"* made with: `{command}`",
