@@ -28,13 +28,14 @@ def readme(
     errors = Counter(f"{str(r['cmd']).split()[0]} {r['ret']}" for r in ops if r.get("ret"))
     probes: list[str] = next((r["on"] for r in ops if r["cmd"] == "probes"), [])
     changed = sum(r.get("nchg", 0) for r in ops)
+    series = ".".join(str(info["release"]).split(".")[:2])
     options = " ".join(option for option in configuration.options)
     command = f"python tools/recorder/record.py --source LINUX --work BUILDS --config {configuration.key} --out FOLDER"
     lines = [
         f"# {guest_name(configuration, info)}",
         "",
-        f"Linux {info['release']} (Debian's `linux-source-6.12`), {info['machine']}, recorded by `tools/recorder` on",
-        f"{datetime.date.today().isoformat()} under {_version(configuration.qemu[:1])}, TCG.",
+        f"Linux {info['release']} (Debian's `linux-source-{series}`), {info['machine']}, recorded by `tools/recorder`",
+        f"on {datetime.date.today().isoformat()} under {_version(configuration.qemu[:1])}, TCG.",
         "No model produced any of it.",
         "",
         f"* made with: `{command}`",

@@ -238,8 +238,13 @@ class Kernel:
 
     @cached_property
     def rodata_full(self) -> bool:
-        """Protections of vmalloc memory reach its linear alias (arm64): the build's default, or ``rodata=full``."""
+        """Protections of vmalloc memory reach its linear alias (arm64): the build's default, or ``rodata=full``.
+
+        7.3 has no such default any more: they do unless ``rodata=`` is ``off`` or ``noalias``.
+        """
         chosen = [word.partition("=")[2] for word in self.command_line.split() if word.startswith("rodata=")]
+        if self.release >= (7, 0):
+            return not chosen or chosen[-1] not in ("off", "noalias")
         if chosen:
             return chosen[-1] == "full"
         return not self.config or "CONFIG_RODATA_FULL_DEFAULT_ENABLED" in self.config

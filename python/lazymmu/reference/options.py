@@ -57,6 +57,7 @@ class Options:
     arm64_flush_relaxed_local: bool = False
     s390_pte_batch: bool = False
     s390_rdp: bool = False
+    s390_present_bits: bool = False
     xen_fork_balanced: bool = False
 
     def text(self, name: str) -> str:
@@ -139,6 +140,7 @@ def defaults(scheme: str) -> Options:
             arm64_flush_relaxed_local=True,
             x86_pud_free_scratch=False,
             xen_lazy="task-counts",
+            s390_present_bits=True,
         )
     if scheme == "v6.12":
         return base

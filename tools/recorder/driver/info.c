@@ -115,7 +115,9 @@ static void say_machine(void)
 	plain("pse", boot_cpu_has(X86_FEATURE_PSE));
 	plain("pge", boot_cpu_has(X86_FEATURE_PGE));
 	hex("supported_pte_mask", __supported_pte_mask);
+#ifdef SHARED_KERNEL_PMD
 	plain("SHARED_KERNEL_PMD", SHARED_KERNEL_PMD);
+#endif
 #ifdef CONFIG_X86_64
 	plain("l5_enabled", pgtable_l5_enabled());
 #endif

@@ -8,6 +8,14 @@
 #include "../internal.h"
 #include "recorder.h"
 
+/* Where arrays of pages are mapped got a header of its own, and an argument. */
+#if __has_include("../vmalloc.h")
+#include "../vmalloc.h"
+#define map_array(start, end, prot, pages, shift) vmap_pages_range_noflush(start, end, prot, pages, shift, GFP_KERNEL)
+#else
+#define map_array vmap_pages_range_noflush
+#endif
+
 pgprot_t protection(const char *name)
 {
 	if (!strcmp(name, "ro"))
@@ -115,8 +123,7 @@ static void map_pages(const struct command *c, struct outcome *out)
 		out->ret = -ENOMEM;
 		return;
 	}
-	out->ret = vmap_pages_range_noflush(va, va + count * PAGE_SIZE, protection(c->word[4]), pages,
-					    shift ? shift : PAGE_SHIFT);
+	out->ret = map_array(va, va + count * PAGE_SIZE, protection(c->word[4]), pages, shift ? shift : PAGE_SHIFT);
 	flush_cache_vmap(va, va + count * PAGE_SIZE);
 	kvfree(pages);
 }

@@ -158,7 +158,11 @@ static void batch_state(struct event *e)
 	if (!radix_enabled()) {
 		struct ppc64_tlb_batch *batch = this_cpu_ptr(&ppc64_tlb_batch);
 
+#ifdef __HAVE_ARCH_ENTER_LAZY_MMU_MODE
 		e->lazy = batch->active;
+#else
+		e->lazy = is_lazy_mmu_mode_active();
+#endif
 		e->queued = batch->index;
 	}
 #endif

@@ -50,8 +50,8 @@ class S390(Backend):
     geometries = ("s390-3level", "s390-4level", "s390-5level")
 
     @classmethod
-    def entry_format(cls, geometry: Geometry, options: Options) -> S390Format:  # noqa: ARG003, D102
-        return S390Format(geometry)
+    def entry_format(cls, geometry: Geometry, options: Options) -> S390Format:  # noqa: D102
+        return S390Format(geometry, present_bits=options.s390_present_bits)
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)

@@ -260,8 +260,8 @@ def helpers_of(format_: Format, level: int = PTE) -> Helpers:
     if isinstance(format_, S390Format):
         if level == PTE:
             return S390Helpers(s390.YOUNG, s390.DIRTY, s390.WRITE, s390.SPECIAL)
-        large = s390.LARGE_YOUNG, s390.LARGE_DIRTY, s390.LARGE_WRITE, 0, s390.LARGE
-        return S390Helpers(*large, read_bit=s390.LARGE_READ, invalid_bit=s390.TABLE_INVALID)
+        large = s390.LARGE_YOUNG, s390.LARGE_DIRTY, format_.large_write, 0, s390.LARGE
+        return S390Helpers(*large, read_bit=format_.large_read, invalid_bit=s390.TABLE_INVALID)
     if isinstance(format_, Sparc64Format):
         huge = sparc64.HUGE if level > PTE else 0
         b = format_.bits

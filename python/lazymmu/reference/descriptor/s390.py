@@ -11,6 +11,7 @@ from lazymmu.reference.codes import PGD, PMD, PTE, PUD, Access
 from lazymmu.reference.descriptor.base import Format, Kind
 from lazymmu.reference.descriptor.fields.layout import EntryKind
 from lazymmu.reference.descriptor.fields.s390 import kinds
+from lazymmu.reference.geometry import Geometry
 
 PRESENT: Final = 0x1
 YOUNG: Final = 0x4
@@ -25,21 +26,12 @@ INVALID: Final = 0x400
 TABLE_INVALID: Final = 0x20
 TYPE: Final = 0xC
 LARGE: Final = 0x400
-LARGE_READ: Final = 0x1
-LARGE_WRITE: Final = 0x2
 LARGE_YOUNG: Final = 0x1000
 LARGE_DIRTY: Final = 0x2000
 
 _KERNEL = PRESENT | READ | WRITE | YOUNG | DIRTY | NOEXEC
 _RO = PRESENT | READ | NOEXEC | INVALID | PROTECT
 _NONE = PRESENT | INVALID | PROTECT
-_SEGMENTS: Final = {
-    _NONE: TABLE_INVALID | PROTECT,
-    _RO: PROTECT | LARGE_READ | NOEXEC,
-    _RO & ~NOEXEC: PROTECT | LARGE_READ,
-    _RO | WRITE: LARGE_READ | LARGE_WRITE | NOEXEC,
-}
-"""``massage_pgprot_pmd``; all else may do everything."""
 
 
 def table_type(level: int) -> int:
@@ -48,9 +40,9 @@ def table_type(level: int) -> int:
 
 
 class S390Format(Format):
-    """One format for three to five levels."""
+    """One format for three to five levels; what software keeps in segment-table entries moved between 6.12 and 7.3."""
 
-    protections: Final = {  # type: ignore[misc]
+    protections = {
         "PAGE_KERNEL": _KERNEL,
         "PAGE_KERNEL_RO": PRESENT | READ | YOUNG | PROTECT | NOEXEC,
         "PAGE_KERNEL_EXEC": _KERNEL & ~NOEXEC,
@@ -67,8 +59,22 @@ class S390Format(Format):
         "PAGE_NONE": _NONE,
     }
 
+    def __init__(self, geometry: Geometry, *, present_bits: bool = False) -> None:
+        super().__init__(geometry)
+        if present_bits:
+            # 7.3 defines no PAGE_KERNEL_EXEC.
+            self.protections = {**self.protections, "PAGE_KERNEL_EXEC": _KERNEL, "PAGE_KERNEL_ROX": _KERNEL}
+        self.large_present, self.large_read, self.large_write = (0x1, 0x4000, 0x8000) if present_bits else (0, 0x1, 0x2)
+        # massage_pgprot_pmd; all else may do everything.
+        self.segments = {
+            _NONE: TABLE_INVALID | PROTECT,
+            _RO: PROTECT | self.large_read | NOEXEC,
+            _RO & ~NOEXEC: PROTECT | self.large_read,
+            _RO | WRITE: self.large_read | self.large_write | NOEXEC,
+        }
+
     def layouts(self, level: int) -> tuple[EntryKind, ...]:  # noqa: D102
-        return kinds(level)
+        return kinds(level, present_bits=bool(self.large_present))
 
     def empty(self, level: int) -> int:
         """``_PAGE_INVALID``, ``_SEGMENT_ENTRY_EMPTY``, ``_REGION3_ENTRY_EMPTY`` and so on."""
@@ -79,15 +85,18 @@ class S390Format(Format):
         return bool(word & TABLE_INVALID) if level == PGD else word == self.empty(level)
 
     def present(self, level: int, word: int) -> bool:
-        """Of a region: it has an origin."""
+        """Of a region: it has an origin. A present bit is in segment tables and in region-third tables."""
         if level == PTE:
             return bool(word & PRESENT)
+        if self.large_present and level in (PMD, PUD):
+            return bool(word & self.large_present)
         return word != TABLE_INVALID if level == PMD else word >> 12 != 0
 
     def leaf(self, level: int, word: int) -> bool:  # noqa: D102
+        bits = LARGE | self.large_present
         if level == PUD:
-            return word & (TYPE | LARGE) == table_type(PUD) | LARGE
-        return level == PMD and bool(word & LARGE)
+            return word & (TYPE | bits) == table_type(PUD) | bits
+        return level == PMD and word & bits == bits
 
     def clear_huge(self, level: int, word: int) -> bool:  # noqa: ARG002
         """Without ``HAVE_ARCH_HUGE_VMAP`` there is nothing to clear."""
@@ -96,7 +105,7 @@ class S390Format(Format):
     def bad(self, level: int, word: int) -> bool:
         """A lower type is that of a folded level, and not bad."""
         if level == PMD:
-            return bool(word & (TYPE | LARGE | 0x1C0))
+            return self.leaf(level, word) or bool(word & (TYPE | 0x1C0))
         kind, own = word & TYPE, table_type(level)
         if kind != own:
             return kind > own
@@ -108,7 +117,7 @@ class S390Format(Format):
 
     def link(self, level: int, pa: int, kernel: bool) -> int:  # noqa: ARG002
         """Tables have their full length."""
-        return pa | table_type(level) | (3 if level > PMD else 0)
+        return pa | table_type(level) | (3 if level > PMD else self.large_present)
 
     def page(self, pa: int, prot: int) -> int:
         """``mk_pte_phys``: young, and so valid if it may be read."""
@@ -116,7 +125,7 @@ class S390Format(Format):
 
     def block(self, level: int, pa: int, prot: int) -> int:
         """``pmd_mkhuge``."""
-        segment = _SEGMENTS.get(prot, LARGE_READ | LARGE_WRITE)
+        segment = self.segments.get(prot, self.large_read | self.large_write) | self.large_present
         return pa | segment | table_type(level) | LARGE | LARGE_YOUNG | PROTECT
 
     def pgprot_nx(self, prot: int) -> int:
@@ -128,7 +137,7 @@ class S390Format(Format):
         return word & ~WRITE | PROTECT
 
     def wrprotect_huge(self, word: int) -> int:  # noqa: D102
-        return word & ~LARGE_WRITE | PROTECT
+        return word & ~self.large_write | PROTECT
 
     def kind(self, level: int, word: int) -> Kind:  # noqa: D102
         if level == PTE:

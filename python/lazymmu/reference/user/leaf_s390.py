@@ -31,7 +31,12 @@ class Bits:
 
 
 PAGE: Final = Bits(s390.YOUNG, s390.DIRTY, s390.READ, s390.WRITE, s390.SPECIAL, s390.INVALID)
-SEGMENT: Final = Bits(s390.LARGE_YOUNG, s390.LARGE_DIRTY, s390.LARGE_READ, s390.LARGE_WRITE, 0, s390.TABLE_INVALID)
+
+
+def segment(table_format: S390Format) -> Bits:
+    """Where they are in a segment-table entry."""
+    read, write = table_format.large_read, table_format.large_write
+    return Bits(s390.LARGE_YOUNG, s390.LARGE_DIRTY, read, write, 0, s390.TABLE_INVALID)
 
 
 class S390Leaf(Leaf):
@@ -39,7 +44,7 @@ class S390Leaf(Leaf):
 
     def __init__(self, table_format: S390Format, level: int) -> None:
         self.format = table_format
-        self.bits = PAGE if level == PTE else SEGMENT
+        self.bits = PAGE if level == PTE else segment(table_format)
         self.origin = -table_format.geometry.size(level)
 
     def young(self, word: int) -> bool:  # noqa: D102

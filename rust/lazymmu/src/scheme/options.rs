@@ -255,6 +255,8 @@ options! {
         "lazy sections keep the entries of their range in a cache of the CPU, and invalidate many with one IPTE (list, 2026)";
     s390_rdp: bool = false,
         "the CPU can take the protection of a valid entry away (facility 194, RDP)";
+    s390_present_bits: bool = false,
+        "segment-table entries have a present bit and their permissions elsewhere; PAGE_KERNEL_EXEC is PAGE_KERNEL (7.3, not 6.12)";
     xen_fork_balanced: bool = false,
         "a new task's first switch-in does not resume what was never paused (a cure for 7.2 and 7.3)";
 }

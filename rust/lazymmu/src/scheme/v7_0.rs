@@ -34,6 +34,7 @@ impl Scheme for V7_0 {
             arm64_flush_relaxed_local: true,
             x86_pud_free_scratch: false,
             xen_lazy: XenLazy::TaskCounts,
+            s390_present_bits: true,
             ..V6_16.options()
         }
     }

@@ -14,11 +14,11 @@ LARGE = 0x400
 _PAGE = (
     "PRESENT:0 SOFT_DIRTY:1 YOUNG:2 DIRTY:3 READ:4 WRITE:5 SPECIAL:6 UNUSED:7 IEP:8 P:9 I:10 {}zero:11 address:63-12@12"
 )
-_LARGE = "READ:0 WRITE:1 TT:3-2 CS:4 I:5 IEP:8 P:9 FC:10 ACC:15-12 AV:16"
+_LARGE = "{} TT:3-2 CS:4 I:5 IEP:8 P:9 FC:10 ACC:15-12 AV:16"
 _ALL = (1 << 64) - 1
 
 
-def kinds(level: int) -> tuple[EntryKind, ...]:
+def kinds(level: int, *, present_bits: bool = False) -> tuple[EntryKind, ...]:
     """Entries of page tables, segment tables and region tables."""
     if level == PTE:
         return _pages()
@@ -27,12 +27,14 @@ def kinds(level: int) -> tuple[EntryKind, ...]:
     out = [kind("none", "invalid", _ALL, own | TABLE_INVALID, "TT:3-2 I:5 zero:*", 64)]
     if level in (PMD, PUD):
         low = 20 if level == PMD else 31
-        line = f"{_LARGE} address:63-{low}@{low}"
+        lowest = "PRESENT:0 SOFT_DIRTY:1" if present_bits else "READ:0 WRITE:1"
+        line = f"{_LARGE.format(lowest)} address:63-{low}@{low}"
         out.append(kind("large-page", "leaf", mask | LARGE, own | LARGE, f"{line} ?RES0:*", 64))
         old = own | LARGE | TABLE_INVALID
         out.append(kind("old-large-page", "invalid", mask | LARGE, old, f"{line} RES0:*", 64))
     if level == PMD:
-        out.append(kind("table", "table", mask, own, "TT:3-2 CS:4 I:5 P:9 address:63-11@11 ?RES0:*", 64))
+        present = "PRESENT:0 " if present_bits else ""
+        out.append(kind("table", "table", mask, own, f"{present}TT:3-2 CS:4 I:5 P:9 address:63-11@11 ?RES0:*", 64))
     else:
         out.append(kind("table", "table", mask, own, "TL:1-0 TT:3-2 I:5 TF:7-6 P:9 address:63-12@12 ?RES0:*", 64))
     unused = [(TABLE_INVALID, TABLE_INVALID, "acceptable")]

@@ -51,6 +51,7 @@ impl Cache {
 /// The s390 backend.
 #[derive(Clone, Debug)]
 pub struct S390Backend {
+    format: S390,
     caches: Vec<Option<Cache>>,
     /// What the next section of a task is about.
     declared: BTreeMap<TaskId, PteRange>,
@@ -159,12 +160,18 @@ impl Backend for S390Backend {
     };
     const TAKES_RANGES: bool = true;
 
-    fn new(_geometry: &Geometry, _options: &Options, cpus: usize) -> S390Backend {
-        S390Backend { caches: vec![None; cpus.max(1)], declared: BTreeMap::new(), contexts: Contexts::default() }
+    fn new(_geometry: &Geometry, options: &Options, cpus: usize) -> S390Backend {
+        let format = S390::new(options.s390_present_bits);
+        S390Backend {
+            format,
+            caches: vec![None; cpus.max(1)],
+            declared: BTreeMap::new(),
+            contexts: Contexts::default(),
+        }
     }
 
     fn format(&self) -> S390 {
-        S390
+        self.format
     }
 
     fn boot<W: Watch>(k: &mut Kernel<Self, W>) -> Step {

@@ -82,7 +82,7 @@ fn change_below<W: Watch>(k: &mut K<W>, table: &Table, start: u64, end: u64, how
         }
         before = true;
         if level == Level::Pte {
-            replace(k, entry, changed(word, how))?;
+            replace(k, entry, changed(k.format(), word, how))?;
             k.resched_point(Resched::CondResched)?;
             return Ok(0);
         }
@@ -95,10 +95,10 @@ fn change_below<W: Watch>(k: &mut K<W>, table: &Table, start: u64, end: u64, how
     })
 }
 
-fn changed(word: u64, how: MemoryChange) -> u64 {
+fn changed(format: S390, word: u64, how: MemoryChange) -> u64 {
     match how {
-        MemoryChange::Ro => S390.wrprotect(word),
-        MemoryChange::Rw => S390.mkwrite(S390.mkdirty(word)),
+        MemoryChange::Ro => format.wrprotect(word),
+        MemoryChange::Rw => format.mkwrite(format.mkdirty(word)),
         MemoryChange::X => word & !NOEXEC,
         MemoryChange::Nx => word | NOEXEC,
         MemoryChange::Invalid => word | INVALID,

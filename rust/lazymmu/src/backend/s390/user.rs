@@ -8,8 +8,8 @@ use std::hash::{Hash, Hasher};
 
 use super::{S390Backend, ipte, put};
 use crate::backend::generic::{self, Footmarks};
-use crate::descriptor::s390::{ENTRY_INVALID, INVALID, PROTECT, SEGMENT_WRITE, WRITE};
-use crate::descriptor::{Format, s390};
+use crate::descriptor::Format;
+use crate::descriptor::s390::{ENTRY_INVALID, INVALID, PROTECT, WRITE};
 use crate::event::codes::{Store, Tlbi};
 use crate::geometry::Level;
 use crate::kernel::{Entry, Kernel, Watch};
@@ -242,7 +242,7 @@ pub(super) fn pmdp_invalidate<W: Watch>(k: &mut K<W>, entry: Entry<'_>) -> Run<u
 
 /// `pmdp_set_wrprotect`.
 pub(super) fn pmdp_set_wrprotect<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64) -> Step {
-    if word & SEGMENT_WRITE != 0 {
+    if word & k.format().segment.write != 0 {
         exchange_pmd(k, entry, k.format().wrprotect_huge(word), Store::Protect, true)?;
     }
     Ok(())
@@ -251,6 +251,6 @@ pub(super) fn pmdp_set_wrprotect<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word:
 /// `pmdp_test_and_clear_young`.
 pub(super) fn pmdp_clear_young<W: Watch>(k: &mut K<W>, entry: Entry<'_>, word: u64) -> Step {
     use crate::descriptor::user::UserFormat;
-    exchange_pmd(k, entry, s390::user::SEGMENT.mkold(word), Store::Young, false)?;
+    exchange_pmd(k, entry, k.format().segment.mkold(word), Store::Young, false)?;
     Ok(())
 }

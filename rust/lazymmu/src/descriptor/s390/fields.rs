@@ -2,7 +2,7 @@
 //! entries, with enhanced DAT facilities 1 and 2 and instruction-execution protection); software bits and swap entries from
 //! `arch/s390/include/asm/pgtable.h` of 6.12. The manual counts bits from the left: its bit 63 is bit 0 here.
 
-use super::{ENTRY_INVALID, INVALID, LARGE, PRESENT, PROTECT, S390, TYPE};
+use super::{ENTRY_INVALID, INVALID, LARGE, PRESENT, PROTECT, S390, Segment, TYPE};
 use crate::descriptor::Format;
 use crate::descriptor::field::{Field, Kind, Layout, Role, Verdict};
 use crate::geometry::Level;
@@ -41,11 +41,19 @@ fn page_fields() -> Vec<Field> {
     ]
 }
 
-fn large_fields(level: Level) -> Vec<Field> {
+fn large_fields(level: Level, segment: Segment) -> Vec<Field> {
     let low = if level == Level::Pmd { 20 } else { 31 };
+    let [first, second] = if segment.present == 0 {
+        [software("READ", 0, "readable for software"), software("WRITE", 1, "writable for software")]
+    } else {
+        [
+            software("PRESENT", 0, "present for software"),
+            software("SOFT_DIRTY", 1, "written to since it was last asked"),
+        ]
+    };
     vec![
-        software("READ", 0, "readable for software"),
-        software("WRITE", 1, "writable for software"),
+        first,
+        second,
         Field::new("TT", 3, 2, Role::Control, "type of the table that the entry is in").values(TYPES),
         bit("CS", 4, "common segment").values(COMMON),
         bit("I", 5, "invalid").values(VALIDITY),
@@ -64,7 +72,7 @@ fn large_fields(level: Level) -> Vec<Field> {
     ]
 }
 
-fn large(level: Level, invalid: bool) -> Layout {
+fn large(level: Level, segment: Segment, invalid: bool) -> Layout {
     let mask = TYPE | LARGE | ENTRY_INVALID;
     let value = S390::kind_bits(level) | LARGE | if invalid { ENTRY_INVALID } else { 0 };
     let soft = |field: Field| match field.role {
@@ -74,16 +82,16 @@ fn large(level: Level, invalid: bool) -> Layout {
     if invalid {
         let about = "a large page that is old, or without permissions: present for software, the next access faults";
         Layout::new("old-large-page", Kind::Invalid, mask, value, about)
-            .fields(large_fields(level).into_iter().map(soft))
+            .fields(large_fields(level, segment).into_iter().map(soft))
             .rest("RES0", Role::Software, 64, "zero")
     } else {
         Layout::new("large-page", Kind::Leaf, mask, value, "maps memory (enhanced DAT)")
-            .fields(large_fields(level))
+            .fields(large_fields(level, segment))
             .rest("RES0", Role::Res0, 64, "zero, or low bits of the address of a larger page")
     }
 }
 
-fn table(level: Level) -> Layout {
+fn table(level: Level, segment: Segment) -> Layout {
     let mask = TYPE | ENTRY_INVALID;
     let layout = Layout::new("table", Kind::Table, mask, S390::kind_bits(level), "points to a table").fields([
         Field::new("TT", 3, 2, Role::Control, "type of the table that the entry is in").values(TYPES),
@@ -93,7 +101,9 @@ fn table(level: Level) -> Layout {
     let below = "physical address of the table below";
     let res0 = "zero in a table entry";
     if level == Level::Pmd {
+        let present = (segment.present != 0).then(|| software("PRESENT", 0, "present for software"));
         return layout
+            .fields(present)
             .fields([bit("CS", 4, "common segment").values(COMMON), Field::address(63, 11).about(below)])
             .rest("RES0", Role::Res0, 64, res0);
     }
@@ -115,9 +125,9 @@ impl S390 {
             .rest("zero", Role::Software, 64, "all zero");
         let mut all = vec![none];
         if matches!(level, Level::Pmd | Level::Pud) {
-            all.extend([large(level, false), large(level, true)]);
+            all.extend([false, true].map(|invalid| large(level, self.segment, invalid)));
         }
-        all.push(table(level));
+        all.push(table(level, self.segment));
         let unused = "invalid, and Linux writes no such entry here";
         all.push(
             Layout::new("not-present", Kind::Invalid, ENTRY_INVALID, ENTRY_INVALID, unused)
@@ -192,8 +202,8 @@ mod tests {
 
     #[test]
     fn fields_cover_every_bit_once() {
-        for level in Level::ALL {
-            for layout in S390.layouts_of(level) {
+        for (level, present) in Level::ALL.into_iter().flat_map(|level| [(level, false), (level, true)]) {
+            for layout in S390::new(present).layouts_of(level) {
                 let bits: u32 = layout.fields.iter().map(|field| field.mask().count_ones()).sum();
                 assert_eq!(bits, 64, "{} at {level:?}", layout.name);
             }

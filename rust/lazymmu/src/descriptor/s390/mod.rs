@@ -11,10 +11,12 @@ use super::field::Layout;
 use super::user::UserFormat;
 use super::{Attributes, Format, Grants, Half, MemoryType, Prot, Reader};
 use crate::geometry::Level;
-use user::SEGMENT;
+use user::Segment;
 
-pub static READER: Reader =
-    Reader { architectures: &["s390x"], format: |_, shape| (shape.entry_bytes == 8).then(|| Box::new(S390) as _) };
+pub static READER: Reader = Reader {
+    architectures: &["s390x"],
+    format: |_, shape| (shape.entry_bytes == 8).then(|| Box::new(S390::new(false)) as _),
+};
 
 pub const PRESENT: u64 = 1 << 0;
 pub const YOUNG: u64 = 1 << 2;
@@ -33,8 +35,6 @@ const REGION_LENGTH: u64 = 3;
 pub const LARGE: u64 = 1 << 10;
 pub const SEGMENT_YOUNG: u64 = 1 << 12;
 pub const SEGMENT_DIRTY: u64 = 1 << 13;
-pub const SEGMENT_WRITE: u64 = 1 << 1;
-pub const SEGMENT_READ: u64 = 1 << 0;
 
 pub const PAGE_KERNEL: u64 = PRESENT | READ | WRITE | YOUNG | DIRTY | NOEXEC;
 /// `PAGE_RW` with `WRITE`, `PAGE_RX` and `PAGE_RWX` without `NOEXEC`.
@@ -43,9 +43,17 @@ pub const PAGE_NONE: u64 = PRESENT | INVALID | PROTECT;
 
 /// The s390 format.
 #[derive(Clone, Copy, Debug)]
-pub struct S390;
+pub struct S390 {
+    pub segment: Segment,
+}
 
 impl S390 {
+    /// `present_bits`: entries of segment tables say that they are present, and their permissions are elsewhere.
+    #[must_use]
+    pub const fn new(present_bits: bool) -> S390 {
+        S390 { segment: Segment::new(present_bits) }
+    }
+
     /// The type that hardware wants an entry of this level to have.
     const fn kind_bits(level: Level) -> u64 {
         match level {
@@ -56,23 +64,26 @@ impl S390 {
         }
     }
 
-    const fn large(level: Level, word: u64) -> bool {
+    const fn large(self, level: Level, word: u64) -> bool {
+        let bits = LARGE | self.segment.present;
         match level {
-            Level::Pmd => word & LARGE != 0,
-            Level::Pud => word & (TYPE | LARGE) == S390::kind_bits(Level::Pud) | LARGE,
+            Level::Pmd => word & bits == bits,
+            Level::Pud => word & (TYPE | bits) == S390::kind_bits(Level::Pud) | bits,
             _ => false,
         }
     }
 
     /// `massage_pgprot_pmd`.
-    pub(super) const fn segment_prot(prot: Prot) -> u64 {
-        match prot {
+    pub(super) const fn segment_prot(segment: Segment, prot: Prot) -> u64 {
+        let Segment { present, read, write } = segment;
+        let bits = match prot {
             PAGE_NONE => ENTRY_INVALID | PROTECT,
-            PAGE_RO => PROTECT | SEGMENT_READ | NOEXEC,
-            _ if prot == PAGE_RO & !NOEXEC => PROTECT | SEGMENT_READ,
-            _ if prot == PAGE_RO | WRITE => SEGMENT_READ | SEGMENT_WRITE | NOEXEC,
-            _ => SEGMENT_READ | SEGMENT_WRITE,
-        }
+            PAGE_RO => PROTECT | read | NOEXEC,
+            _ if prot == PAGE_RO & !NOEXEC => PROTECT | read,
+            _ if prot == PAGE_RO | WRITE => read | write | NOEXEC,
+            _ => read | write,
+        };
+        bits | present
     }
 }
 
@@ -80,12 +91,14 @@ impl Format for S390 {
     const NAME: &'static str = "s390";
 
     fn prots(&self) -> Vec<(&'static str, Prot)> {
+        // With a present bit (7.3) `PAGE_KERNEL_EXEC` is not defined: it is `PAGE_KERNEL`.
+        let exec = if self.segment.present == 0 { PAGE_KERNEL & !NOEXEC } else { PAGE_KERNEL };
         vec![
             ("PAGE_KERNEL", PAGE_KERNEL),
             ("PAGE_KERNEL_RO", PRESENT | READ | YOUNG | PROTECT | NOEXEC),
-            ("PAGE_KERNEL_EXEC", PAGE_KERNEL & !NOEXEC),
+            ("PAGE_KERNEL_EXEC", exec),
             // Not defined here: what is executable is writable.
-            ("PAGE_KERNEL_ROX", PAGE_KERNEL & !NOEXEC),
+            ("PAGE_KERNEL_ROX", exec),
             ("PAGE_KERNEL_NOCACHE", PAGE_KERNEL),
             ("PAGE_IOREMAP", PAGE_KERNEL),
             ("PAGE_SHARED", PAGE_KERNEL),
@@ -112,11 +125,12 @@ impl Format for S390 {
 
     /// `pmd_mkhuge(pfn_pmd())`.
     fn huge(&self, level: Level, pa: u64, prot: Prot) -> u64 {
-        pa | S390::segment_prot(prot) | S390::kind_bits(level) | LARGE | SEGMENT_YOUNG | PROTECT
+        pa | S390::segment_prot(self.segment, prot) | S390::kind_bits(level) | LARGE | SEGMENT_YOUNG | PROTECT
     }
 
     fn table(&self, level: Level, pa: u64, _init_mm: bool) -> u64 {
-        let length = if level == Level::Pmd { 0 } else { REGION_LENGTH };
+        // The length of a region's table is never 0: that is its present bit, too.
+        let length = if level == Level::Pmd { self.segment.present } else { REGION_LENGTH };
         pa | S390::kind_bits(level) | length
     }
 
@@ -134,7 +148,9 @@ impl Format for S390 {
     fn present(&self, level: Level, word: u64) -> bool {
         match level {
             Level::Pte => word & PRESENT != 0,
-            Level::Pmd => word != ENTRY_INVALID,
+            Level::Pmd if self.segment.present == 0 => word != ENTRY_INVALID,
+            Level::Pmd => word & self.segment.present != 0,
+            Level::Pud if self.segment.present != 0 => word & self.segment.present != 0,
             _ => word & !0xfff != 0,
         }
     }
@@ -157,23 +173,23 @@ impl Format for S390 {
         let kind = word & TYPE;
         match level {
             Level::Pte => false,
-            Level::Pmd => kind > 0 || S390::large(level, word) || word & 0x1c0 != 0,
+            Level::Pmd => kind > 0 || self.large(level, word) || word & 0x1c0 != 0,
             _ if kind < S390::kind_bits(level) => false,
-            _ => kind > S390::kind_bits(level) || S390::large(level, word) || word & 0xdd0 != 0,
+            _ => kind > S390::kind_bits(level) || self.large(level, word) || word & 0xdd0 != 0,
         }
     }
 
     #[inline]
     fn leaf(&self, level: Level, word: u64) -> bool {
-        if level == Level::Pte { self.present(level, word) } else { S390::large(level, word) }
+        if level == Level::Pte { self.present(level, word) } else { self.large(level, word) }
     }
 
     #[inline]
     fn address(&self, level: Level, word: u64) -> u64 {
         match level {
-            Level::Pmd if S390::large(level, word) => word & !0xf_ffff,
+            Level::Pmd if self.large(level, word) => word & !0xf_ffff,
             Level::Pmd => word & !0x7ff,
-            Level::Pud if S390::large(level, word) => word & !0x7fff_ffff,
+            Level::Pud if self.large(level, word) => word & !0x7fff_ffff,
             _ => word & !0xfff,
         }
     }
@@ -223,7 +239,7 @@ impl Format for S390 {
     }
 
     fn wrprotect_huge(&self, word: u64) -> u64 {
-        (word & !SEGMENT_WRITE) | PROTECT
+        (word & !self.segment.write) | PROTECT
     }
 
     fn user(&self) -> Option<&dyn UserFormat> {
@@ -231,13 +247,15 @@ impl Format for S390 {
     }
 
     fn user_huge(&self) -> Option<&dyn UserFormat> {
-        Some(&SEGMENT)
+        Some(&self.segment)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const S390: S390 = S390::new(false);
 
     #[test]
     fn values_of_the_headers() {
@@ -249,6 +267,18 @@ mod tests {
         assert_eq!(S390.table(Level::Pud, 0x8000, true), 0x8007);
         assert_eq!(S390.table(Level::Pgd, 0x8000, true), 0x800f);
         assert_eq!(S390.huge(Level::Pmd, 0x10_0000, 0x731), 0x10_1703);
+    }
+
+    #[test]
+    fn values_of_the_headers_of_7_3() {
+        let format = S390::new(true);
+        assert_eq!(format.prot("PAGE_KERNEL_EXEC"), Ok(0x13d));
+        assert_eq!(format.table(Level::Pmd, 0x8000, true), 0x8001);
+        assert_eq!(format.table(Level::Pud, 0x8000, true), 0x8007);
+        assert_eq!(format.huge(Level::Pmd, 0x10_0000, 0x731), 0x10_d701);
+        assert!(format.present(Level::Pmd, 0x8001) && !format.present(Level::Pmd, 0x20));
+        assert!(format.present(Level::Pud, 0x8007) && !format.present(Level::Pud, 0x24));
+        assert!(!format.bad(Level::Pmd, 0x8001) && !format.leaf(Level::Pmd, 0x8001));
     }
 
     #[test]

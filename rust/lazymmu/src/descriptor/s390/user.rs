@@ -3,7 +3,7 @@
 
 use super::{
     DIRTY, ENTRY_INVALID, INVALID, LARGE, NOEXEC, PAGE_KERNEL, PAGE_NONE, PAGE_RO, PROTECT, READ, S390, SEGMENT_DIRTY,
-    SEGMENT_READ, SEGMENT_WRITE, SEGMENT_YOUNG, SPECIAL, WRITE, YOUNG,
+    SEGMENT_YOUNG, SPECIAL, WRITE, YOUNG,
 };
 use crate::descriptor::Prot;
 use crate::descriptor::user::UserFormat;
@@ -101,11 +101,26 @@ impl UserFormat for S390 {
     }
 }
 
-/// Segment-table entries that are large pages.
+/// Segment-table entries that are large pages, and where software keeps what differs by release.
 #[derive(Clone, Copy, Debug)]
-pub struct Segment;
+pub struct Segment {
+    /// 0: there is no such bit.
+    pub present: u64,
+    pub read: u64,
+    pub write: u64,
+}
 
-pub static SEGMENT: Segment = Segment;
+impl Segment {
+    /// 7.3 has a present bit, and permissions elsewhere.
+    #[must_use]
+    pub const fn new(present_bits: bool) -> Segment {
+        if present_bits {
+            Segment { present: 1 << 0, read: 1 << 14, write: 1 << 15 }
+        } else {
+            Segment { present: 0, read: 1 << 0, write: 1 << 1 }
+        }
+    }
+}
 
 impl UserFormat for Segment {
     fn young(&self, word: u64) -> bool {
@@ -117,7 +132,7 @@ impl UserFormat for Segment {
     }
 
     fn write(&self, word: u64) -> bool {
-        word & SEGMENT_WRITE != 0
+        word & self.write != 0
     }
 
     fn special(&self, _word: u64) -> bool {
@@ -125,12 +140,12 @@ impl UserFormat for Segment {
     }
 
     fn protnone(&self, word: u64) -> bool {
-        word & (LARGE | SEGMENT_READ) == LARGE
+        word & (LARGE | self.read) == LARGE
     }
 
     fn mkyoung(&self, word: u64) -> u64 {
         let word = word | SEGMENT_YOUNG;
-        if word & SEGMENT_READ != 0 { word & !ENTRY_INVALID } else { word }
+        if word & self.read != 0 { word & !ENTRY_INVALID } else { word }
     }
 
     fn mkold(&self, word: u64) -> u64 {
@@ -139,7 +154,7 @@ impl UserFormat for Segment {
 
     fn mkdirty(&self, word: u64) -> u64 {
         let word = word | SEGMENT_DIRTY;
-        if word & SEGMENT_WRITE != 0 { word & !PROTECT } else { word }
+        if word & self.write != 0 { word & !PROTECT } else { word }
     }
 
     fn mkclean(&self, word: u64) -> u64 {
@@ -147,7 +162,7 @@ impl UserFormat for Segment {
     }
 
     fn mkwrite(&self, word: u64) -> u64 {
-        let word = word | SEGMENT_WRITE;
+        let word = word | self.write;
         if word & SEGMENT_DIRTY != 0 { word & !PROTECT } else { word }
     }
 
@@ -162,7 +177,7 @@ impl UserFormat for Segment {
     /// `pmd_modify`: here state takes permissions away.
     fn modify(&self, _level: Level, word: u64, prot: Prot) -> u64 {
         let kept = SEGMENT_ORIGIN | SEGMENT_DIRTY | SEGMENT_YOUNG | LARGE;
-        let mut word = (word & kept) | S390::segment_prot(prot);
+        let mut word = (word & kept) | S390::segment_prot(*self, prot);
         if word & SEGMENT_DIRTY == 0 {
             word |= PROTECT;
         }
@@ -173,10 +188,10 @@ impl UserFormat for Segment {
     }
 
     fn huge_prot(&self, word: u64) -> Prot {
-        match word & (SEGMENT_READ | NOEXEC) {
-            0 | NOEXEC => PAGE_NONE,
-            SEGMENT_READ => PAGE_RO & !NOEXEC,
-            _ => PAGE_RO,
+        match (word & self.read != 0, word & NOEXEC != 0) {
+            (false, _) => PAGE_NONE,
+            (true, false) => PAGE_RO & !NOEXEC,
+            (true, true) => PAGE_RO,
         }
     }
 
@@ -193,6 +208,9 @@ impl UserFormat for Segment {
 mod tests {
     use super::*;
     use crate::descriptor::Format;
+
+    const S390: S390 = S390::new(false);
+    const SEGMENT: Segment = Segment::new(false);
 
     /// The table of states above `_PAGE_CHG_MASK` in the header: I, R, and the software bits.
     #[test]
@@ -220,6 +238,19 @@ mod tests {
         assert_eq!(SEGMENT.modify(Level::Pmd, none, PAGE_RO | WRITE), fresh);
         assert_eq!(SEGMENT.huge_prot(fresh), PAGE_RO);
         assert_eq!(SEGMENT.huge_prot(none), PAGE_NONE);
+    }
+
+    /// The same table in 7.3.
+    #[test]
+    fn states_of_a_segment_with_a_present_bit() {
+        let (format, segment) = (super::S390::new(true), Segment::new(true));
+        let fresh = segment.mkwrite(segment.mkdirty(format.huge(Level::Pmd, 0x10_0000, PAGE_RO)));
+        assert_eq!(fresh, 0x10_f501);
+        assert_eq!(segment.mkold(fresh), 0x10_e521);
+        assert_eq!(format.wrprotect_huge(fresh), 0x10_7701);
+        let none = segment.modify(Level::Pmd, fresh, PAGE_NONE);
+        assert_eq!(none, 0x10_3621);
+        assert!(segment.protnone(none) && format.present(Level::Pmd, none) && format.leaf(Level::Pmd, none));
     }
 
     #[test]
