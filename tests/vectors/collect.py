@@ -159,6 +159,7 @@ DUMPS = (
     ("arm-6.12.117-lpae", "arm", "arm-lpae", "ptdump_kernel_page_tables.txt.xz", [12, 21, 30], 0xFF_FFFF_F000, 0, lpae_dump),
     ("arm-6.12.117-classic", "arm", "arm-classic", "ptdump_kernel_page_tables.txt.xz", [12, 20], 0xFFFF_FC00, 0, classic_dump),
     ("s390x-6.12.117-3level", "s390", "s390-3level", "ptdump_kernel_page_tables.txt.xz", [12, 20, 31], 0xFFFF_FFFF_FFFF_F800, 0, s390_dump),
+    ("s390x-7.3.4-3level", "s390", "s390-3level", "ptdump_kernel_page_tables.txt.xz", [12, 20, 31], 0xFFFF_FFFF_FFFF_F800, 0, s390_dump),
     ("ppc64-6.12.117-radix64k", "powerpc-radix", "powerpc-radix-64k", "ptdump_kernel_page_tables.txt.xz", [16, 21, 30, 39], PPC, 0, powerpc_dump),
     ("ppc64-6.12.117-hash64k", "powerpc-hash", "powerpc-hash-64k", "ptdump_kernel_page_tables.txt.xz", [16, 24, 34, 44], PPC, 0, hash_dump),
 )
@@ -235,6 +236,8 @@ def vector(
         out["kind"] = kind
     if pa_bits:
         out["pa_bits"] = pa_bits
+    if backend == "s390" and "-7.3" in name:
+        out["scheme"] = "v7.0"
     return out
 
 

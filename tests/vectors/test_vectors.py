@@ -17,7 +17,7 @@ from lazymmu.reference.backend.registry import BACKENDS
 from lazymmu.reference.descriptor.base import Kind
 from lazymmu.reference.descriptor.fields import places as reference
 from lazymmu.reference.geometry import geometry_named
-from lazymmu.reference.options import Options
+from lazymmu.reference.options import defaults
 
 HERE = Path(__file__).parent
 FILES = sorted(path for path in HERE.glob("*.json") if path.name != "schema.json")
@@ -30,6 +30,10 @@ NEVER_WRITTEN = {("arm", "large-page")}
 
 def number(value: str | int) -> int:
     return value if isinstance(value, int) else int(value, 16)
+
+
+def scheme_of(vector: dict[str, Any]) -> str:
+    return str(vector.get("scheme", descriptor.SCHEME))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -46,7 +50,7 @@ def test_ids_are_unique_and_backends_have_vectors() -> None:
 @pytest.mark.parametrize(("backend", "vector"), ALL, ids=[f"{backend}-{vector['id']}" for backend, vector in ALL])
 def test_core(backend: str, vector: dict[str, Any]) -> None:
     word, geometry, level = number(vector["word"]), vector["geometry"], vector["level"]
-    options = {"backend": backend, "pa_bits": vector.get("pa_bits")}
+    options = {"backend": backend, "pa_bits": vector.get("pa_bits"), "scheme": scheme_of(vector)}
     entry = descriptor.decode(word, geometry, level, strict=False, **options)
     assert entry.verdict == vector["verdict"], [str(problem) for problem in entry.problems]
     assert {name: entry[name] for name in vector["fields"]} == {n: number(v) for n, v in vector["fields"].items()}
@@ -63,7 +67,7 @@ def test_core(backend: str, vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("backend", "vector"), ALL, ids=[f"{backend}-{vector['id']}" for backend, vector in ALL])
 def test_reference(backend: str, vector: dict[str, Any]) -> None:
-    place = reference.place(backend, vector["geometry"], vector["level"], vector.get("pa_bits"))
+    place = reference.place(backend, vector["geometry"], vector["level"], vector.get("pa_bits"), scheme_of(vector))
     entry = place.decode(number(vector["word"]))
     assert entry.verdict == vector["verdict"]
     assert {name: entry.fields[name] for name in vector["fields"]} == {
@@ -75,9 +79,11 @@ def test_reference(backend: str, vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("backend", "vector"), ALL, ids=[f"{backend}-{vector['id']}" for backend, vector in ALL])
 def test_formats_of_the_reference_see_the_same(backend: str, vector: dict[str, Any]) -> None:
     """What walkers and backends ask of a format: whether hardware goes on, and where to."""
-    entry = reference.place(backend, vector["geometry"], vector["level"]).decode(number(vector["word"]))
+    entry = reference.place(backend, vector["geometry"], vector["level"], scheme=scheme_of(vector)).decode(
+        number(vector["word"])
+    )
     shape = geometry_named(vector["geometry"])
-    format_ = BACKENDS[backend].entry_format(shape, Options())
+    format_ = BACKENDS[backend].entry_format(shape, defaults(scheme_of(vector)))
     level, word = descriptor.LEVELS.index(vector["level"]) + 1, number(vector["word"])
     if entry.verdict != "valid" or (backend, entry.kind) in NEVER_WRITTEN:
         return

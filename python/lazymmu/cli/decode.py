@@ -13,6 +13,7 @@ from lazymmu.errors import DescriptorError
 Geometry = Annotated[str, typer.Option("--geometry", metavar="G", help="Geometry; see `lazymmu list geometries`.")]
 Level = Annotated[str, typer.Option("--level", metavar="L", help="pte, pmd, pud, p4d or pgd.")]
 Backend = Annotated[str | None, typer.Option("--backend", metavar="B", help="Where several share the geometry.")]
+Scheme = Annotated[str, typer.Option("--scheme", metavar="S", help="Kernel whose software bits they are.")]
 PaBits = Annotated[int | None, typer.Option("--pa-bits", metavar="N", help="Physical width of the CPU.")]
 
 
@@ -63,12 +64,15 @@ def main(
     level: Level = "pte",
     backend: Backend = None,
     pa_bits: PaBits = None,
+    scheme: Scheme = descriptor.SCHEME,
     lenient: Annotated[bool, typer.Option("--lenient", help="Explain reserved words too.")] = False,
     json: common.Json = False,
 ) -> bool:
     """Explain a page-table entry: its fields, their bits and meaning, and a picture of the word."""
     value = _number("word", word)
-    entry = descriptor.decode(value, geometry, level, backend=backend, pa_bits=pa_bits, strict=not lenient)
+    entry = descriptor.decode(
+        value, geometry, level, backend=backend, pa_bits=pa_bits, scheme=scheme, strict=not lenient
+    )
     if json:
         common.print_json(as_json(entry))
     else:
@@ -84,6 +88,7 @@ def encode(
     kind: Annotated[str | None, typer.Option("--kind", metavar="K", help="page, block, table, swap, ...")] = None,
     backend: Backend = None,
     pa_bits: PaBits = None,
+    scheme: Scheme = descriptor.SCHEME,
     json: common.Json = False,
 ) -> bool:
     """Make a page-table entry from its fields."""
@@ -93,9 +98,10 @@ def encode(
         if not equals:
             raise DescriptorError(f"{text!r}: expected FIELD=VALUE", name, None, "FIELD=VALUE")
         values[name] = _number(name, value)
-    word = descriptor.encode(values, geometry, level, kind=kind, backend=backend, pa_bits=pa_bits)
+    word = descriptor.encode(values, geometry, level, kind=kind, backend=backend, pa_bits=pa_bits, scheme=scheme)
     if json:
-        common.print_json(as_json(descriptor.decode(word, geometry, level, backend=backend, pa_bits=pa_bits)))
+        entry = descriptor.decode(word, geometry, level, backend=backend, pa_bits=pa_bits, scheme=scheme)
+        common.print_json(as_json(entry))
     else:
         print(f"{word:#x}")  # noqa: T201
     return True

@@ -24,11 +24,12 @@ from __future__ import annotations
 from lazymmu.descriptor.arrays import decode_many, dtype, encode_many
 from lazymmu.descriptor.entry import Descriptor, Field, Kind, Problem, Value
 from lazymmu.descriptor.picture import explain, picture
-from lazymmu.descriptor.place import LEVELS, kinds
+from lazymmu.descriptor.place import LEVELS, SCHEME, kinds
 from lazymmu.descriptor.words import decode, encode
 
 __all__ = [
     "LEVELS",
+    "SCHEME",
     "Descriptor",
     "Field",
     "Kind",

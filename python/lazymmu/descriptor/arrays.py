@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lazymmu import _native
-from lazymmu.descriptor.place import codec
+from lazymmu.descriptor.place import SCHEME, codec
 
 Records = np.ndarray[Any, np.dtype[np.void]]
 
@@ -27,13 +27,13 @@ def _dtype(native: _native.Codec) -> np.dtype[np.void]:
     )
 
 
-def dtype(geometry: str, level: str | int, *, backend: str | None = None) -> np.dtype[np.void]:
+def dtype(geometry: str, level: str | int, *, backend: str | None = None, scheme: str = SCHEME) -> np.dtype[np.void]:
     """The type of a record.
 
     Columns are ``address``, ``kind`` (index into `kinds`), ``verdict`` (0 valid, 1 acceptable, 2 invalid), and one for
     each field of the leaves and tables of the level, all unsigned.
     """
-    return _dtype(codec(geometry, level, backend, None))
+    return _dtype(codec(geometry, level, backend, None, scheme))
 
 
 def decode_many(
@@ -43,6 +43,7 @@ def decode_many(
     *,
     backend: str | None = None,
     pa_bits: int | None = None,
+    scheme: str = SCHEME,
     out: Records | None = None,
 ) -> Records:
     """Records of an array of words of any shape; the result has the same shape.
@@ -51,7 +52,7 @@ def decode_many(
     so `encode_many` gives back every word. Nothing is refused but words wider than an entry
     (`lazymmu.DescriptorError`): look at ``verdict``. ``out``, of `dtype` and of the same shape, is filled and returned.
     """
-    native = codec(geometry, level, backend, pa_bits)
+    native = codec(geometry, level, backend, pa_bits, scheme)
     given = np.ascontiguousarray(words, dtype=np.uint64)
     if out is None:
         out = np.empty(given.shape, _dtype(native))
@@ -68,6 +69,7 @@ def encode_many(
     *,
     backend: str | None = None,
     pa_bits: int | None = None,
+    scheme: str = SCHEME,
     out: npt.NDArray[np.uint64] | None = None,
 ) -> npt.NDArray[np.uint64]:
     """The words of an array of records, as `decode_many` makes them.
@@ -75,7 +77,7 @@ def encode_many(
     ``verdict`` is not looked at. Raises `lazymmu.DescriptorError` for the first record with a value that does not fit;
     the message has its index in the flattened array, field, value and limit.
     """
-    native = codec(geometry, level, backend, pa_bits)
+    native = codec(geometry, level, backend, pa_bits, scheme)
     if records.dtype != _dtype(native):
         raise ValueError("records must have the dtype(...) of this level")
     given = np.ascontiguousarray(records)

@@ -13,6 +13,9 @@ LEVELS = ("pte", "pmd", "pud", "p4d", "pgd")
 """Names of levels, from the leaf table upwards; the numbers 1 to 5 are the same levels."""
 
 
+SCHEME = "v6.12"
+"""Whose entries are read where nobody says: the bits that software has in them differ by release on s390."""
+
 GEOMETRIES = _native.geometries()
 
 
@@ -53,7 +56,7 @@ def level_number(level: str | int) -> int:
     raise DescriptorError(f"level = {level}, limit: {limit}", "level", value, limit)
 
 
-def codec(geometry: str, level: str | int, backend: str | None, pa_bits: int | None) -> _native.Codec:
+def codec(geometry: str, level: str | int, backend: str | None, pa_bits: int | None, scheme: str) -> _native.Codec:
     """The compiled format; the same one for the same question."""
     number = level_number(level)
     if geometry not in GEOMETRIES:
@@ -63,12 +66,12 @@ def codec(geometry: str, level: str | int, backend: str | None, pa_bits: int | N
     if backend is not None and backend not in [name for name, *_ in _native.backends()]:
         known = ", ".join(name for name, *_ in _native.backends())
         raise ConfigError(f"unknown backend {backend!r}: expected one of {known}")
-    return _codec(backend, geometry, number, pa_bits)
+    return _codec(backend, geometry, number, pa_bits, scheme)
 
 
 @lru_cache(maxsize=256)
-def _codec(backend: str | None, geometry: str, level: int, pa_bits: int | None) -> _native.Codec:
-    return _native.Codec(backend, geometry, level, pa_bits)
+def _codec(backend: str | None, geometry: str, level: int, pa_bits: int | None, scheme: str) -> _native.Codec:
+    return _native.Codec(backend, geometry, level, pa_bits, scheme)
 
 
 @lru_cache(maxsize=256)
@@ -92,9 +95,9 @@ def _field(
     return Field(name, tuple(parts), role, about, dict(values), inverted)
 
 
-def kinds(geometry: str, level: str | int, *, backend: str | None = None) -> tuple[Kind, ...]:
+def kinds(geometry: str, level: str | int, *, backend: str | None = None, scheme: str = SCHEME) -> tuple[Kind, ...]:
     """Every kind of entry at a level, with its fields. The index of a kind is its code in arrays.
 
     Raises `lazymmu.DescriptorError` where the geometry has no such level.
     """
-    return kinds_of(codec(geometry, level, backend, None))
+    return kinds_of(codec(geometry, level, backend, None, scheme))

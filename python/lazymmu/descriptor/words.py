@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lazymmu.descriptor.entry import Descriptor, Problem, Value
-from lazymmu.descriptor.place import GEOMETRIES, LEVELS, codec, kinds_of, level_number
+from lazymmu.descriptor.place import GEOMETRIES, LEVELS, SCHEME, codec, kinds_of, level_number
 from lazymmu.errors import DescriptorError
 
 
@@ -22,16 +22,18 @@ def decode(
     *,
     backend: str | None = None,
     pa_bits: int | None = None,
+    scheme: str = SCHEME,
     strict: bool = True,
 ) -> Descriptor:
     """Takes a word apart.
 
     ``level`` is a name (``pte`` ... ``pgd``) or a number from 1. ``backend`` chooses among architectures that share a
-    geometry; ``pa_bits`` is the physical width of a CPU that has less than the format can say. With ``strict`` a word
-    that is reserved at its level, or whose address is above the physical width, raises `lazymmu.DescriptorError`, which
-    names field, value and limit; without, its verdict is ``invalid``.
+    geometry; ``pa_bits`` is the physical width of a CPU that has less than the format can say; ``scheme`` is the kernel
+    whose bits those of software are (s390 moved some between 6.12 and 7.3). With ``strict`` a word that is reserved at
+    its level, or whose address is above the physical width, raises `lazymmu.DescriptorError`, which names field, value
+    and limit; without, its verdict is ``invalid``.
     """
-    native = codec(geometry, level, backend, pa_bits)
+    native = codec(geometry, level, backend, pa_bits, scheme)
     found = native.decode(_number("word", word), strict)
     kind = next(kind for kind in kinds_of(native) if kind.name == found["kind"])
     return Descriptor(
@@ -61,6 +63,7 @@ def encode(
     kind: str | None = None,
     backend: str | None = None,
     pa_bits: int | None = None,
+    scheme: str = SCHEME,
 ) -> int:
     """The word with these fields; a field that is not named is zero, or what makes the entry of its kind.
 
@@ -68,5 +71,5 @@ def encode(
     names field, value and limit, for a value that does not fit, for an address above the physical width or not aligned,
     and for a word that would be reserved.
     """
-    native = codec(geometry, level, backend, pa_bits)
+    native = codec(geometry, level, backend, pa_bits, scheme)
     return native.encode(kind, [(name, _number(name, value)) for name, value in fields.items()])

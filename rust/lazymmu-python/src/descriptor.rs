@@ -30,8 +30,14 @@ type FieldRow = (&'static str, Vec<(u8, u8, u8)>, &'static str, &'static str, Ve
 #[pymethods]
 impl Codec {
     #[new]
-    #[pyo3(signature = (backend, geometry, level, pa_bits=None))]
-    fn new(backend: Option<&str>, geometry: &str, level: u8, pa_bits: Option<u8>) -> PyResult<Codec> {
+    #[pyo3(signature = (backend, geometry, level, pa_bits=None, scheme="v6.12"))]
+    fn new(
+        backend: Option<&str>,
+        geometry: &str,
+        level: u8,
+        pa_bits: Option<u8>,
+        scheme: &str,
+    ) -> PyResult<Codec> {
         let found = match backend {
             Some(name) => backend::ALL.iter().find(|b| b.name == name),
             None => backend::ALL.iter().find(|b| b.geometries.contains(&geometry)),
@@ -39,7 +45,7 @@ impl Codec {
         let name = found.map_or(backend.unwrap_or_default(), |b| b.name);
         let shape =
             geometry::by_name(geometry).ok_or_else(|| errors::config(format!("unknown geometry {geometry:?}")))?;
-        let spec = run::Spec { backend: name, geometry: Some(geometry), scheme: "v6.12", ..run::Spec::default() };
+        let spec = run::Spec { backend: name, geometry: Some(geometry), scheme, ..run::Spec::default() };
         let setup = Setup { cpus: 1, mms: 0, tasks: Vec::new() };
         let machine = run::boot(&spec, &setup, run::Mode::Quiet).map_err(errors::config)?;
         let level = Level::from_number(level).ok_or_else(|| {
