@@ -31,13 +31,7 @@ type FieldRow = (&'static str, Vec<(u8, u8, u8)>, &'static str, &'static str, Ve
 impl Codec {
     #[new]
     #[pyo3(signature = (backend, geometry, level, pa_bits=None, scheme="v6.12"))]
-    fn new(
-        backend: Option<&str>,
-        geometry: &str,
-        level: u8,
-        pa_bits: Option<u8>,
-        scheme: &str,
-    ) -> PyResult<Codec> {
+    fn new(backend: Option<&str>, geometry: &str, level: u8, pa_bits: Option<u8>, scheme: &str) -> PyResult<Codec> {
         let found = match backend {
             Some(name) => backend::ALL.iter().find(|b| b.name == name),
             None => backend::ALL.iter().find(|b| b.geometries.contains(&geometry)),
