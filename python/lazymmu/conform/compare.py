@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lazymmu.arrays import Records
-from lazymmu.conform import calls, hardware, lazy, records
+from lazymmu.conform import calls, hardware, lazy, records, user_batch
 from lazymmu.conform.changes import BadRecord, Changes
 from lazymmu.conform.changes import recorded as recorded_changes
 from lazymmu.conform.commands import (
@@ -110,6 +110,8 @@ class _File:
         self.purged = False
         self.allocations = Allocations()
         self.result = Report(str(path))
+        probed = self.kernel.backend == "powerpc-hash" and "hpte_need_flush" in self._probes()
+        self.batch = user_batch.Batches(self.result) if probed else None
 
     def _probes(self) -> Iterable[str]:
         return next((r.get("on", []) for _, r in self.records if str(r.get("cmd", "")).startswith("probes")), [])
@@ -199,6 +201,8 @@ class _File:
         if not cut:
             yield from self._counted(record, ran)
         yield from self._calls(record, ran)
+        if self.batch is not None and self.kernel.shown:
+            yield from self.batch.compare([ran.events], 0, self.kernel.shown, record)
         yield from self._hardware(record, changes, ran)
         self.session.follow(changes, extra)
         self.session.remember(changes)
