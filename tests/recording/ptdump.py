@@ -27,6 +27,8 @@ def read(path: Path) -> list[Row]:
         level = next((w.lower() for w in words if w.lower() in _LEVELS), "")
         words = [w for w in words if w not in _DOMAINS]
         # riscv marks what is not set with dots.
+        # The bit of powerpc's leaves, where the level has a name besides.
+        words = [w for w in words if w != "pte"]
         attributes = frozenset(w for w in words if w.lower() != level and w.strip("."))
         # s390 has lines for what is not there.
         if found and attributes and attributes != {"I"}:
@@ -103,7 +105,7 @@ def _arm_short(r: Range) -> frozenset[str]:
 
 
 def _powerpc(r: Range) -> frozenset[str]:
-    """The dump names the bit of leaves, not the level: every row is one of ``pte``."""
+    """Up to 6.12 the dump names the bit of leaves, not the level: every row is one of ``pte``."""
     bits = {"X": 0, "w": 1, "r": 2, "busy": 6, "dirty": 7, "accessed": 8, "valid": 63, "present": 63, "hpte": 55}
     out = {name for name, bit in bits.items() if r.raw >> bit & 1}
     memory = {2: {"non-idempotent"}, 3: {"tolerant"}}.get(r.raw >> 4 & 3, set())
@@ -129,14 +131,14 @@ _ATTRIBUTES = {
 }
 
 
-def listed(ranges: Iterable[Range], arch: str) -> list[Row]:
-    """Ranges as the dump of this architecture shows them."""
+def listed(ranges: Iterable[Range], arch: str, dump: Iterable[Row]) -> list[Row]:
+    """Ranges as the dump of this architecture shows them; which levels it names only the dump tells."""
     found = list(ranges)
     attributes, levels = _ATTRIBUTES[arch], _LEVELS
     if arch == "arm" and not any(r.raw >> 32 for r in found):
         # With short descriptors the root, where sections are, is Linux's pgd.
         attributes, levels = _arm_short, ("pte", "pgd")
-    if arch == "ppc64":
+    if arch == "ppc64" and all(level == "pte" for _, _, level, _ in dump):
         levels = ("pte",) * 4
         attributes = _powerpc_4k if any(r.page_size == 1 << 12 for r in found) else _powerpc
     if arch == "riscv32":

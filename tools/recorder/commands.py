@@ -205,11 +205,16 @@ class Script:
         if self.has("setmem"):
             for change, first, pages in (("ro", 4, 8), ("nx", 4, 8), ("x", 6, 2), ("rw", 4, 8), ("nx", 0, 33)):
                 self.add("setmem", 2, change, first, pages)
+        if self.has("touch"):
+            for slot in range(len(sizes)):
+                self.add("touch", slot)
         for slot in range(count):
             self.add("vfree", slot)
         self.add("purge")
         self.add("vmap", 8, 16, "c", 0, 0, "rw")
         self.add("vmap", 9, 16, "s", 3, 5, "ro")
+        if self.has("touch"):
+            self.add("touch", 8)
         self.add("vunmapp", 8)
         self.add("vunmapp", 9)
         self.add("purge")

@@ -68,6 +68,8 @@ SET_MEMORY = frozenset({"setmem", "setdirect", "lin"})
 IOREMAP = frozenset({"ioremap"})
 HUGE = frozenset({"huge"})
 LARGER = frozenset({"huge", "larger"})
+TOUCH = frozenset({"touch"})
+"""Pages are used, so that a hash table has them."""
 
 _ARM64 = Configuration(
     arch="arm64",
@@ -246,7 +248,7 @@ ALL = (
     _like(_PPC, "radix4k", "PPC_4K_PAGES", build="4k"),
     _like(_PPC, "hash4k-power9", "PPC_4K_PAGES", build="4k", command_line="disable_radix"),
     _like(_PPC, "radix64k", "PPC_64K_PAGES", build="64k"),
-    _like(_PPC, "hash64k", "PPC_64K_PAGES", build="64k", command_line="disable_radix"),
+    _like(_PPC, "hash64k", "PPC_64K_PAGES", build="64k", command_line="disable_radix", features=_PPC.features | TOUCH),
     _like(_ARM, "lpae", "ARM_LPAE"),
     _like(_ARM, "classic"),
     _like(_SPARC, "8k"),

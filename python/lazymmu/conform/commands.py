@@ -474,5 +474,6 @@ COMMANDS: dict[str, Callable[[Command, Scene], list[Op]]] = {
     "lin": _lin,
     "purge": _purge,
     "nop": _nop,
+    "touch": _nop,
 }
 """Commands that are one operation of the model."""

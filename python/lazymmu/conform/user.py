@@ -294,7 +294,7 @@ class UserFile:
             found = self._perform(model, steps, record, changes, executed)
             model.waits = []
         if self.kernel.backend == "powerpc-hash":
-            found += self.batch.compare(model, record)
+            found += self.batch.compare(model.events, 1, model.window, record)
             user_batch.adopt(self.kernel, model, changes)
         what = str(record["what"])
         differences = [Difference(number, what, *difference) for difference in found]

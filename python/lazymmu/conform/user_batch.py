@@ -1,4 +1,4 @@
-"""powerpc's hash MMU in a user step: what left the hash table, when, and in batches of how many.
+"""powerpc's hash MMU: what left the hash table, when, and in batches of how many.
 
 Where the hash table has a page is the fault handler's choice, and is taken from the record; whether what has an entry
 there loses it, at once or by batch, and when a batch is flushed, is the model's. Probes saw ``hpte_need_flush`` and
@@ -8,9 +8,10 @@ only what concerns the window is compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from lazymmu.arrays import Records
 from lazymmu.conform.calls import BadEvent
 from lazymmu.conform.changes import Changes
 from lazymmu.conform.report import Found, Report, first_difference
@@ -46,12 +47,14 @@ class Batches:
     def __init__(self, report: Report) -> None:
         self.report = report
         self.mm: str | None = None
-        """The address space of the process: whose tables were changed first inside the window."""
+        """The address space: whose tables were changed first inside the window."""
 
-    def compare(self, model: Model, record: Mapping[str, Any]) -> list[Found]:
-        """Where the model's invalidations and the kernel's part."""
-        wanted = list(self._recorded(record.get("ev", []), model.window))
-        found = list(_modelled(model))
+    def compare(
+        self, events: Iterable[Records], mm: int, window: tuple[int, int], record: Mapping[str, Any]
+    ) -> list[Found]:
+        """Where the model's invalidations in an address space and the kernel's in a window part."""
+        wanted = list(self._recorded(record.get("ev", []), window))
+        found = list(_modelled(events, mm))
         self.report.count("invalidations of hash entries", len(wanted))
         place = first_difference(found, wanted)
         if place is None:
@@ -85,13 +88,13 @@ class Batches:
                 raise BadEvent(f"{call!r} is no call of the hash MMU") from None
 
 
-def _modelled(model: Model) -> Iterator[Token]:
+def _modelled(all_events: Iterable[Records], mm: int) -> Iterator[Token]:
     kinds, codes = names.kinds(), names.codes("tlbi")
-    for events in model.events:
+    for events in all_events:
         before = ""
         for event in events:
             last, before = before, kinds[int(event["kind"])]
-            if event["mm"] != 1:
+            if event["mm"] != mm:
                 continue
             if before == "DEFER_TLBI":
                 yield "deferred", int(event["va"])

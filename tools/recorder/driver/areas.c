@@ -112,6 +112,16 @@ void narrow_window(struct command *c)
 	c->last = c->start + number(c, 2) * PAGE_SIZE - 1;
 }
 
+/* Reads every page of an area: a hash table in front of the tables gets an entry for each. */
+static void touch(unsigned int slot)
+{
+	const char *at = slots[slot].address;
+	unsigned int n;
+
+	for (n = 0; at && n < slots[slot].pages; n++)
+		READ_ONCE(at[n * PAGE_SIZE]);
+}
+
 static bool allocation(const struct command *c, struct outcome *out)
 {
 	const char *name = c->word[0];
@@ -157,6 +167,8 @@ static bool release(const struct command *c)
 		vunmap(slots[slot].address);
 	else if (!strcmp(name, "vmunram"))
 		vm_unmap_ram(slots[slot].address, slots[slot].pages);
+	else if (!strcmp(name, "touch"))
+		touch(slot);
 	else if (!strcmp(name, "purge"))
 		vm_unmap_aliases();
 	else if (!strcmp(name, "unarea") && reserved)
