@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lazymmu.arrays import Records
-from lazymmu.conform import calls, hardware, lazy, records, user_batch
+from lazymmu.conform import calls, hardware, hash_batch, lazy, records
 from lazymmu.conform.changes import BadRecord, Changes, renamed
 from lazymmu.conform.changes import recorded as recorded_changes
 from lazymmu.conform.commands import (
@@ -111,7 +111,7 @@ class _File:
         self.allocations = Allocations()
         self.result = Report(str(path))
         probed = self.kernel.backend == "powerpc-hash" and "hpte_need_flush" in self._probes()
-        self.batch = user_batch.Batches(self.result) if probed else None
+        self.batch = hash_batch.Batches(self.result) if probed else None
 
     def _probes(self) -> Iterable[str]:
         return next((r.get("on", []) for _, r in self.records if str(r.get("cmd", "")).startswith("probes")), [])
@@ -356,7 +356,7 @@ class _File:
             by_hardware = ~match & ((changes.old ^ changes.new) & ~np.uint64(background) == 0)
             self.result.count("bits set by hardware and faults", int(by_hardware.sum()))
             same |= by_hardware
-        if len(here) and (bits := user_batch.slots(self.kernel)):
+        if len(here) and (bits := hash_batch.slots(self.kernel)):
             # A page that is used as soon as it is mapped has a hash entry in the end.
             faulted = match & (changes.level == 1) & np.isin(changes.va, np.array(used, np.uint64))
             faulted &= ~same & (old[at] == changes.old) & ((new[at] ^ changes.new) & ~np.uint64(bits) == 0)

@@ -13,7 +13,7 @@ from typing import Any
 
 from lazymmu import _native
 from lazymmu.arrays import EVENT, RESULT, records
-from lazymmu.conform import calls, user_batch, user_hardware
+from lazymmu.conform import calls, hash_batch, user_hardware
 from lazymmu.conform.changes import BadRecord, Changes, renamed
 from lazymmu.conform.changes import recorded as recorded_changes
 from lazymmu.conform.records import read
@@ -193,7 +193,7 @@ class UserFile:
         self.records = read(path)
         self.result = Report(str(path))
         self.sequences = user_hardware.sequences(recording, path)
-        self.batch = user_batch.Batches(self.result)
+        self.batch = hash_batch.Batches(self.result)
         self.here: dict[int, int] = {}
         """Where the model has a table that a link of the kernel leads to."""
         self.tables: dict[tuple[int, int], int] = {}
@@ -295,7 +295,7 @@ class UserFile:
             model.waits = []
         if self.kernel.backend == "powerpc-hash":
             found += self.batch.compare(model.events, 1, model.window, record)
-            user_batch.adopt(self.kernel, model, changes)
+            hash_batch.adopt(self.kernel, model, changes)
         what = str(record["what"])
         differences = [Difference(number, what, *difference) for difference in found]
         self.result.differences += differences
@@ -373,7 +373,7 @@ class UserFile:
             return theirs in (0, model.empty[level])
         machine, ours = model.machine, entry[2]
         if level == 1:
-            return not (ours ^ theirs) & ~user_batch.slots(self.kernel)
+            return not (ours ^ theirs) & ~hash_batch.slots(self.kernel)
         if machine.classify(level, theirs) != "table":
             return ours == theirs
         if machine.classify(level, ours) != "table":
