@@ -44,6 +44,8 @@ class Configuration:
     features: frozenset[str] = field(default_factory=frozenset)
     ptdump: tuple[str, ...] = ()
     memory: int = 512
+    operations: int = 220
+    """Random commands besides the fixed ones."""
     image_arch: str = ""
     """The architecture's name in a table image and in recordings."""
     build: str = ""
@@ -254,7 +256,7 @@ ALL = (
     _like(_SPARC, "8k"),
     _like(_LOONGARCH, "16k3level", "16KB_3LEVEL"),
     _like(_LOONGARCH, "4k4level", "4KB_4LEVEL"),
-    _like(_LOONGARCH, "64k2level", "64KB_2LEVEL"),
+    _like(_LOONGARCH, "64k2level", "64KB_2LEVEL", operations=260),
     _like(_ARM64, "4k52", "ARM64_4K_PAGES", "ARM64_VA_BITS_52", "ARM64_PA_BITS_52",
           qemu=("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "max")),
     _like(_ARM64, "16k52", "ARM64_16K_PAGES", "ARM64_VA_BITS_52", "ARM64_PA_BITS_52",

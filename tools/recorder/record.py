@@ -123,9 +123,10 @@ def record(configuration: Configuration, places: Places, arguments: argparse.Nam
     folder = places.build / f"guest-{configuration.name}"
     folder.mkdir(exist_ok=True)
     init = build_init(configuration, places.source, include, folder / "init")
+    operations = configuration.operations if arguments.operations is None else arguments.operations
     guest, first = boot(configuration, image, init, ["info"], folder, arguments.seconds)
     guest.stop()
-    script = script_of(configuration, first.records[0], arguments.operations, arguments.seed)
+    script = script_of(configuration, first.records[0], operations, arguments.seed)
     guest, answers = boot(configuration, image, init, script, folder, arguments.seconds)
     try:
         if answers.refused:
@@ -145,7 +146,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="where kernels are built")
     parser.add_argument("--config", choices=list(known), action="append", required=True)
     parser.add_argument("--out", type=Path, required=True, help="where recordings go, a folder each")
-    parser.add_argument("--operations", type=int, default=220, help="random commands besides the fixed ones")
+    parser.add_argument("--operations", type=int, help="random commands besides the fixed ones")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=600, help="how long a guest may take")
     parser.add_argument("--jobs", type=int, default=2)

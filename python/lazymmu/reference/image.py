@@ -348,9 +348,9 @@ class LoongArch:
         """Write, execute, privilege level 3."""
         return bool(word >> 1 & 1), not word >> 62 & 1, word >> 2 & 3 == 3
 
-    def extend(self, va: int, bits: int, kernel: bool) -> int:
-        """The kernel has a tree of its own, whose addresses begin with ones."""
-        return va | ((1 << 64) - (1 << bits)) if kernel else va
+    def extend(self, va: int, bits: int, kernel: bool) -> int:  # noqa: ARG002
+        """The kernel's half begins at -2^47 (LA464), however many bits the tables cover."""
+        return va | ((1 << 64) - (1 << 47)) if kernel else va
 
 
 FORMATS: dict[str, type[X86] | type[Arm64] | type[RiscV] | type[Arm] | type[S390] | type[PowerPc] | type[LoongArch]] = {

@@ -12,6 +12,9 @@ use super::user::UserFormat;
 use super::{Attributes, Format, Half, MemoryType, Prot, Reader};
 use crate::geometry::Level;
 
+/// `vm_map_base` of a CPU with 47-bit halves.
+const UPPER_HALF: u64 = 0xffff_8000_0000_0000;
+
 pub static READER: Reader = Reader {
     architectures: &["loongarch64"],
     format: |_, shape| (shape.entry_bytes == 8).then(|| Box::new(Loongarch { page_shift: shape.page_shift }) as Box<_>),
@@ -188,9 +191,9 @@ impl Format for Loongarch {
         }
     }
 
-    /// PGDH and PGDL.
+    /// PGDH and PGDL. The upper half begins where the CPU's addresses do, also where the tables cover fewer bits.
     fn half(&self, kernel: bool) -> Half {
-        if kernel { Half::Upper } else { Half::Lower }
+        if kernel { Half::At(UPPER_HALF) } else { Half::Lower }
     }
 
     fn layouts(&self, level: Level) -> Vec<Layout> {
