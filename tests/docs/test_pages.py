@@ -28,6 +28,14 @@ def test_links(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("backend", [name for name, *_ in _native.backends()])
+def test_backends_have_pages_that_begin_with_what_is_not_modelled(backend: str) -> None:
+    title, _, first, *rest = (DOCS / "backends" / f"{backend}.md").read_text().splitlines()
+    assert title == f"# {backend}"
+    assert first.startswith("**Not modelled:** ")
+    assert any(line.startswith("**Sources:**") for line in rest)
+
+
 def test_hazards_have_pages() -> None:
     codes = {code for code, *_ in _native.hazards()}
     pages = {page.stem for page in (DOCS / "hazards").glob("*.md")} - {"index"}

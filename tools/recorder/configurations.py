@@ -223,6 +223,10 @@ ALL = (
     _like(_ARM64, "64k42", "ARM64_64K_PAGES", "ARM64_VA_BITS_42", memory=1024),
     _like(_ARM64, "64k48", "ARM64_64K_PAGES", "ARM64_VA_BITS_48", memory=1024),
     _like(_ARM64, "4k39-ptdump", "ARM64_4K_PAGES", "ARM64_VA_BITS_39", *_ARM64_DUMP, ptdump=_DUMP_FILES),
+    # With the dump, nothing is mapped by blocks.
+    _like(_ARM64, "16k48-ptdump", "ARM64_16K_PAGES", "ARM64_VA_BITS_48", *_ARM64_DUMP, ptdump=_DUMP_FILES),
+    _like(_ARM64, "4k52-ptdump", "ARM64_4K_PAGES", "ARM64_VA_BITS_52", "ARM64_PA_BITS_52", *_ARM64_DUMP,
+          ptdump=_DUMP_FILES, qemu=("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "max")),
     _like(_ARM64, "4k39-debug_pagealloc", "ARM64_4K_PAGES", "ARM64_VA_BITS_39", "DEBUG_PAGEALLOC",
           "DEBUG_PAGEALLOC_ENABLE_DEFAULT"),
     _like(_X86, "5lvl", "X86_5LEVEL", "PTDUMP_DEBUGFS", ptdump=_X86_DUMP, user_window=0x50_0000_0000_0000,
