@@ -317,6 +317,49 @@ class PowerPc:
         return va | (0xC << 60 if kernel else 0)
 
 
+class Sparc64:
+    """sun4v: valid 63, large 56, privileged 8, execute 7, writable 6, address 55:13. Links are addresses."""
+
+    valid, large, privileged, exec, writable, address = 63, 56, 8, 7, 6, 0x00FF_FFFF_FFFF_E000
+
+    def __init__(self, header: dict[str, Any], root: dict[str, Any]) -> None:
+        pass
+
+    def shown(self, level: int, word: int) -> bool:  # noqa: ARG002
+        """What is valid."""
+        return bool(word >> self.valid & 1)
+
+    def leaf(self, level: int, word: int) -> bool:
+        """Above the leaf tables a bit says so."""
+        return level == 1 or (level in (2, 3) and bool(word >> self.large & 1))
+
+    def table(self, word: int) -> bool:
+        """Nothing is 0."""
+        return word != 0
+
+    def pa(self, word: int, size: int, va: int) -> int:  # noqa: ARG002
+        """Of leaves and links."""
+        return word & self.address & ~(size - 1)
+
+    def below(self, level: int, word: int, above: Grants) -> Grants:  # noqa: ARG002
+        """Links grant everything."""
+        return above
+
+    def granted(self, level: int, word: int, above: Grants) -> tuple[bool, bool, bool]:  # noqa: ARG002
+        """Writable for hardware, executable, not privileged."""
+        return bool(word >> self.writable & 1), bool(word >> self.exec & 1), not word >> self.privileged & 1
+
+    def extend(self, va: int, bits: int, kernel: bool) -> int:  # noqa: ARG002
+        """Kernel and program have trees of their own; both have addresses in both halves."""
+        return va | (-(va >> (bits - 1)) << bits) & ((1 << 64) - 1)
+
+
+class Sun4u(Sparc64):
+    """The older words: privileged 2, execute 12 (for software), writable 1, address 42:13."""
+
+    privileged, exec, writable, address = 2, 12, 1, 0x0000_07FF_FFFF_E000
+
+
 class LoongArch:
     """Valid, dirty, privilege 3:2, global or large 6; no read 61, no execution 62; links have the window's address."""
 
@@ -353,7 +396,8 @@ class LoongArch:
         return va | ((1 << 64) - (1 << 47)) if kernel else va
 
 
-FORMATS: dict[str, type[X86] | type[Arm64] | type[RiscV] | type[Arm] | type[S390] | type[PowerPc] | type[LoongArch]] = {
+_Known = X86 | Arm64 | RiscV | Arm | ArmShort | S390 | PowerPc | Sparc64 | LoongArch
+FORMATS: dict[str, type[_Known]] = {
     "x86_64": X86,
     "i386": X86,
     "arm64": Arm64,
@@ -363,6 +407,8 @@ FORMATS: dict[str, type[X86] | type[Arm64] | type[RiscV] | type[Arm] | type[S390
     "ppc64": PowerPc,
     "s390x": S390,
     "loongarch64": LoongArch,
+    "sparc64": Sparc64,
+    "sun4u": Sun4u,
 }
 
 

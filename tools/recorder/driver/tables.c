@@ -10,6 +10,7 @@
 #include <linux/vmalloc.h>
 #include <asm/pgalloc.h>
 #ifdef CONFIG_SPARC64
+#include <asm/head.h>
 #include <asm/sections.h>
 #endif
 #ifdef CONFIG_X86

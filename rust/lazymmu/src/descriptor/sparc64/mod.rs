@@ -8,8 +8,17 @@ mod user;
 use bits::{Bits, SUN4U, SUN4V};
 
 use super::field::Layout;
-use super::{Attributes, Format, Half, MemoryType, Prot};
+use super::{Attributes, Format, MemoryType, Prot, Reader};
 use crate::geometry::{Geometry, Level};
+
+/// `sparc64` is sun4v, as all machines since 2005 are.
+pub static READER: Reader = Reader {
+    architectures: &["sparc64", "sun4u"],
+    format: |arch, shape| {
+        let bits = if arch == "sun4u" { &SUN4U } else { &SUN4V };
+        (shape.entry_bytes == 8 && shape.page_shift == 13).then(|| Box::new(Sparc64 { bits }) as _)
+    },
+};
 
 /// Also `_PAGE_R`: kept only while the page counts as referenced.
 pub const VALID: u64 = 1 << 63;
@@ -139,10 +148,6 @@ impl Format for Sparc64 {
     }
 
     /// Two trees; both begin at address 0.
-    fn half(&self, _kernel: bool) -> Half {
-        Half::Lower
-    }
-
     fn layouts(&self, level: Level) -> Vec<Layout> {
         self.layouts_of(level)
     }
