@@ -1,4 +1,4 @@
-"""Images of tables that the model built, of every geometry: both readers of images find what the machine's own walk does."""
+"""Images of tables that the model built, of every geometry: both readers find what the machine's own walk does."""
 
 from __future__ import annotations
 
