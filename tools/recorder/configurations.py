@@ -44,6 +44,7 @@ class Configuration:
     features: frozenset[str] = field(default_factory=frozenset)
     ptdump: tuple[str, ...] = ()
     memory: int = 512
+    cpus: int = 2
     operations: int = 220
     """Random commands besides the fixed ones."""
     image_arch: str = ""
@@ -185,8 +186,10 @@ _SPARC = Configuration(
     image="vmlinux",
     console="ttyS0",
     options=("64BIT", "PCI", "SERIAL_SUNSU", "SERIAL_SUNSU_CONSOLE", "SBUS", "NR_CPUS=4", "SPARSEMEM_VMEMMAP"),
-    image_arch="sparc64",
-    user_window=0x50_0000_0000,
+    image_arch="sun4u",
+    # Where the model has users: below what are addresses of the kernel, too.
+    user_window=0x5000_0000,
+    cpus=1,
 )
 
 _LOONGARCH = Configuration(

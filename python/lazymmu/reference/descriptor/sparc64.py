@@ -84,7 +84,8 @@ class Sparc64Format(Format):
             "PAGE_KERNEL_ROX": kernel,
             "PAGE_KERNEL_NOCACHE": device,
             "PAGE_IOREMAP": device,
-            "PAGE_SHARED": user | b.write | b.exec,
+            # Of areas (``protection_map``); the constant of this name has the bit to execute.
+            "PAGE_SHARED": user | b.write,
             "PAGE_SHARED_EXEC": user | b.write | b.exec,
             "PAGE_READONLY": user,
             "PAGE_READONLY_EXEC": user | b.exec,

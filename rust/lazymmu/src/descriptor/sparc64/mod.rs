@@ -66,7 +66,8 @@ impl Format for Sparc64 {
             ("PAGE_KERNEL_ROX", kernel),
             ("PAGE_KERNEL_NOCACHE", noncached),
             ("PAGE_IOREMAP", noncached),
-            ("PAGE_SHARED", user | b.write | b.exec),
+            // Of areas (`protection_map`); the constant of this name has the bit to execute.
+            ("PAGE_SHARED", user | b.write),
             ("PAGE_SHARED_EXEC", user | b.write | b.exec),
             ("PAGE_READONLY", user),
             ("PAGE_READONLY_EXEC", user | b.exec),
