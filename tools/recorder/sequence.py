@@ -27,8 +27,19 @@ BEGIN, END, INSTRUCTION, STORE = 1, 2, 3, 4
 MARKS = ("probes_begin", "probes_end")
 """Functions of the driver that begin and end what is told of a command."""
 
-INITIALISE = ("clear_page", "memset", "__memset", "__pi_clear_page", "__pi_memset", "kernel_init_pages")
+INITIALISE = (
+    "clear_page",
+    "memset",
+    "__memset",
+    "__pi_clear_page",
+    "__pi_memset",
+    "kernel_init_pages",
+    "clear_highpages_kasan_tagged",
+)
 """How functions begin whose stores initialise a table that is not linked yet."""
+
+OTHERWISE = ("rcu_", "__call_rcu")
+"""How functions begin that keep things of their own in pages that were tables, or become some in the same command."""
 
 ALLOCATORS = (
     "__p4d_alloc",
@@ -59,6 +70,18 @@ FEWEST = 3
 """Repetitions that are worth a group."""
 
 INDEX_BITS = 20
+
+
+_X86_LINK = (0x81, 0x01, 0)
+_RISCV_LINK = (0x0F, 0x01, -2)
+_LINKS = {
+    "arm64": (0b11, 0b11, 0),
+    "x86_64": _X86_LINK,
+    "i386": _X86_LINK,
+    "riscv64": _RISCV_LINK,
+    "riscv32": _RISCV_LINK,
+}
+"""How a link to a table is told from other entries: bits, their values, and how far left the table's address is."""
 
 
 class SequenceError(RuntimeError):
@@ -154,10 +177,7 @@ class Sequences:
         self.entry = int(info["pte_bytes"])
         self.tables: dict[int, int] = {}
         """Level of each page that a record has shown to be a table, until one shows that it is none any more."""
-        riscv = configuration.arch == "riscv"
-        self.shift = 2 if riscv else 0
-        """Of physical addresses in entries."""
-        self.address = ((1 << 54) - (1 << 10)) if riscv else ((1 << 48) - self.page)
+        self.links = _LINKS[configuration.image_arch]
 
     def _instruction(self, pc: int, word: int) -> Item | None:
         text, function = self.text(word), self.symbols.function(pc)
@@ -188,7 +208,9 @@ class Sequences:
             if store[n]:
                 function, table = self.symbols.function(pc), word & ~1
                 item = (
-                    ["W", self.tables[table], hex(table), 0, function] if not function.startswith(INITIALISE) else None
+                    ["W", self.tables[table], hex(table), 0, function]
+                    if not function.startswith(INITIALISE + OTHERWISE)
+                    else None
                 )
             else:
                 item = self._instruction(pc, word)
@@ -200,18 +222,23 @@ class Sequences:
         found = kind[inverse.ravel()]
         return kinds, found[found >= 0], index[found >= 0]
 
-    def _forget(self, runs: Sequence[Sequence[Any]]) -> None:
-        """Tables that entries were links to are pages as any other: slabs, batches of pages to be freed."""
-        before: set[int] = set()
-        after: set[int] = set()
-        for level, _, _, _, *words in runs:
-            old, new = int(words[0], 0), int(words[1], 0)
-            times, *by = words[2:] or (1, "0x0", "0x0")
+    def _follow(self, runs: Sequence[Sequence[Any]], place: int) -> dict[int, int]:
+        """Tables that upper entries link, with their levels: before a command (4) or after it (5)."""
+        found = {}
+        for run in runs:
+            level, times = run[0], run[6] if len(run) > 6 else 1
+            step = int(run[place + 3], 0) if len(run) > 6 else 0
             for n in range(times if level > 1 else 0):
-                before.add((old + n * int(by[0], 0) & self.address) << self.shift)
-                after.add((new + n * int(by[1], 0) & self.address) << self.shift)
-        for table in before - after:
-            self.tables.pop(table, None)
+                table = self._linked(int(run[place], 0) + n * step)
+                if table is not None:
+                    found[table] = level - 1
+        return found
+
+    def _linked(self, word: int) -> int | None:
+        mask, value, shift = self.links
+        if word & mask != value:
+            return None
+        return (word & (1 << 48 + shift) - 1) >> 12 + shift << 12 & ~(self.page - 1)
 
     def record(self, record: Mapping[str, Any], events: Events) -> dict[str, Any]:
         """The line of ``hwseq.jsonl`` for a record."""
@@ -219,8 +246,12 @@ class Sequences:
         for run in record["chg"]:
             self.tables[int(run[1], 0) & ~(self.page - 1)] = run[0]
             changed += run[6] if len(run) > 6 else 1
+        after = self._follow(record["chg"], 5)
+        self.tables.update(after)
         kinds, kind, index = self._items(events)
-        self._forget(record["chg"])
+        # What is no table any more is a page as any other: of a slab, of a batch of pages to be freed.
+        for table in self._follow(record["chg"], 4).keys() - after.keys():
+            self.tables.pop(table, None)
         store = np.array([item[0] == "W" for item in kinds], np.int64)
         steps = store[kind] if len(kind) else kind
 

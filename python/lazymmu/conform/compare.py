@@ -444,11 +444,11 @@ class _File:
             wanted = hardware.recorded(items, self.session.entry_bytes)
         except hardware.BadSequence as error:
             raise RecordingError(self.sequence_file, f"line {line}", str(error)) from None
-        events = ran.events
-        if str(record["cmd"]).startswith(_RELEASES) and hardware.TLBI not in wanted and hardware.INVLPG not in wanted:
-            events = _without_purge(events)
-            self.asked = _invalidates(ran.events) and not _invalidates(events)
-        found = hardware.modelled(events, self.kernel.backend)
+        found = hardware.modelled(ran.events, self.kernel.backend)
+        if str(record["cmd"]).startswith(_RELEASES):
+            less = hardware.modelled(_without_purge(ran.events), self.kernel.backend)
+            if hardware.invalidations(less) == hardware.invalidations(wanted) < hardware.invalidations(found):
+                found, self.asked = less, True
         root, width = (
             self.session.model_root,
             self.session.levels[self.session.root_level][1] * self.session.entry_bytes,
@@ -541,10 +541,6 @@ def _without_purge(events: Records) -> Records:
         if len(ends):
             kept[start + ends[-1] + 1 : end] = False
     return events[kept]
-
-
-def _invalidates(events: Records) -> bool:
-    return bool((events["kind"] == names.kind("TLBI")).any())
 
 
 def _word(word: int | None) -> str:
