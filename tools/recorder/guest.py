@@ -77,17 +77,22 @@ class Answers:
 class Guest:
     """A running machine."""
 
-    def __init__(self, configuration: Configuration, kernel: Path, initrd: Path, folder: Path) -> None:
+    def __init__(
+        self, configuration: Configuration, kernel: Path, initrd: Path, folder: Path, *, plugin: str = ""
+    ) -> None:
         self.folder = folder
         self.monitor_path = folder / "monitor"
         self.monitor_path.unlink(missing_ok=True)
         line = f"console={configuration.console} nokaslr loglevel=3 panic=-1 rdinit=/init {configuration.command_line}"
         self.command_line = line.strip()
         self.command = [
-            *configuration.qemu, "-accel", "tcg", "-smp", "2", "-m", str(configuration.memory), "-display", "none",
-            "-no-reboot", "-nodefaults", "-serial", "stdio", "-monitor", f"unix:{self.monitor_path},server,nowait",
+            *configuration.qemu, "-accel", "tcg", "-smp", "1" if plugin else str(configuration.cpus), "-m", str(configuration.memory),
+            "-display", "none", "-no-reboot", "-nodefaults", "-serial", "stdio",
+            "-monitor", f"unix:{self.monitor_path},server,nowait",
             "-kernel", str(kernel), "-initrd", str(initrd), "-append", self.command_line,
         ]  # fmt: skip
+        if plugin:
+            self.command += ["-plugin", plugin]
         if configuration.arch == "s390":
             at = self.command.index("-serial")
             self.command[at : at + 2] = ["-chardev", "stdio,id=con", "-device", "sclpconsole,chardev=con"]

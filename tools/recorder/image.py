@@ -9,7 +9,7 @@ from typing import Any
 from configurations import Configuration
 from guest import Guest
 
-BIG = ("s390x", "sparc64", "ppc64")
+BIG = ("s390x", "sun4u", "ppc64")
 """Architectures whose tables are big-endian, whatever the kernel is."""
 
 LEVELS = ("", "page", "pmd", "pud", "p4d", "pgdir")

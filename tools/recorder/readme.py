@@ -39,7 +39,7 @@ def readme(
         "No model produced any of it.",
         "",
         f"* made with: `{command}`",
-        f"* machine: `{' '.join(configuration.qemu)} -smp 2 -m {configuration.memory}`",
+        f"* machine: `{' '.join(configuration.qemu)} -smp {configuration.cpus} -m {configuration.memory}`",
         f"* command line: `{guest.command_line}`",
         f"* options besides those of every recording: `{options}`",
         f"* commands: {', '.join(f'{kind} {n}' for kind, n in kinds.most_common())}",

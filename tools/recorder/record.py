@@ -13,6 +13,7 @@ import argparse
 import json
 import lzma
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from configurations import ALL, Configuration
 from guest import Answers, Guest, archive, build_init
 from image import table_image
 from readme import readme
+from sequence import SequenceError, Symbols, build_plugin, plugin_option, sequences
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,25 @@ def say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def boot(
-    configuration: Configuration, image: Path, init: Path, script: list[str], folder: Path, seconds: float
-) -> tuple[Guest, Answers]:
+@dataclass(frozen=True)
+class Kernel:
+    """What a guest is booted from."""
+
+    image: Path
+    init: Path
+    folder: Path
+    """For what the guest needs and leaves."""
+    seconds: float
+    """How long it may take."""
+
+
+def boot(configuration: Configuration, kernel: Kernel, script: list[str], *, plugin: str = "") -> tuple[Guest, Answers]:
     """Runs a script in a guest, which then stands still."""
-    initrd = folder / "initrd"
-    initrd.write_bytes(archive(init, "\n".join(script) + "\n"))
-    guest = Guest(configuration, image, initrd, folder)
+    initrd = kernel.folder / "initrd"
+    initrd.write_bytes(archive(kernel.init, "\n".join(script) + "\n"))
+    guest = Guest(configuration, kernel.image, initrd, kernel.folder, plugin=plugin)
     try:
-        return guest, guest.answers(seconds)
+        return guest, guest.answers(kernel.seconds)
     except BaseException:
         guest.stop()
         raise
@@ -113,29 +125,69 @@ def save(configuration: Configuration, places: Places, guest: Guest, answers: An
     _write(out, "README.md", readme(configuration, info, ops, user, guest))
 
 
-def record(configuration: Configuration, places: Places, arguments: argparse.Namespace) -> None:
-    """Builds, boots twice, and writes."""
-    tree = kernel.overlay(places.source, places.build.parent / "overlay")
-    missing = kernel.configure(configuration, tree, places.build)
-    say(f"{configuration.key}: not in .config: {' '.join(missing) or 'nothing'}")
-    image = kernel.compile_kernel(configuration, tree, places.build, arguments.jobs)
-    include = kernel.headers(configuration, tree, places.build)
-    folder = places.build / f"guest-{configuration.name}"
-    folder.mkdir(exist_ok=True)
+def _build(configuration: Configuration, places: Places, arguments: argparse.Namespace) -> Kernel:
+    image = places.build / configuration.image
+    include = places.build / "usr" / "include"
+    if not arguments.as_built:
+        tree = kernel.overlay(places.source, places.build.parent / "overlay")
+        missing = kernel.configure(configuration, tree, places.build)
+        say(f"{configuration.key}: not in .config: {' '.join(missing) or 'nothing'}")
+        image = kernel.compile_kernel(configuration, tree, places.build, arguments.jobs)
+        include = kernel.headers(configuration, tree, places.build)
+    folder = (arguments.guests or places.build) / f"guest-{configuration.name}"
+    folder.mkdir(exist_ok=True, parents=True)
     init = build_init(configuration, places.source, include, folder / "init")
+    return Kernel(image, init, folder, arguments.seconds)
+
+
+def _record_sequences(configuration: Configuration, places: Places, built: Kernel, script: list[str]) -> None:
+    """Boots with the plugin, and adds what the CPU executed to the recording."""
+    symbols = Symbols((places.build / "System.map").read_text())
+    trace = built.folder / "trace"
+    plugin = plugin_option(configuration, build_plugin(built.folder), symbols, trace)
+    steps = next(n for n, line in enumerate(script) if line.startswith("steps "))
+    told = [line for line in script[: steps + 1] if not line.startswith("probes ")]
+    guest, answers = boot(configuration, built, told, plugin=plugin)
+    guest.stop()
+    if answers.refused:
+        raise SequenceError(f"refused: {answers.refused}")
+    lines = list(sequences(configuration, answers.records, trace, symbols))
+    trace.unlink()
+    first, *rest = answers.records
+    _write(places.out, "hwseq.jsonl", _lines(lines))
+    _write(places.out, "ops_hw.jsonl", _lines([first, *(r for r in rest if r["cmd"] not in ("info", "user"))]))
+    _write(places.out, "user_hw.jsonl", _lines(r for r in rest if r["cmd"] == "user"))
+    text = places.out / "README.md"
+    kept = [line for line in text.read_text().splitlines() if not line.startswith("* instructions:")]
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts.update(line["counts"])
+    found = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    kept.append(f"* instructions: another boot of the same kernel, on one CPU, no probes, `--what sequences`: {found}")
+    text.write_text("\n".join(kept) + "\n")
+    say(f"{places.out}: sequences of {len(lines)} records")
+
+
+def record(configuration: Configuration, places: Places, arguments: argparse.Namespace) -> None:
+    """Builds, boots twice or three times, and writes."""
+    built = _build(configuration, places, arguments)
     operations = configuration.operations if arguments.operations is None else arguments.operations
-    guest, first = boot(configuration, image, init, ["info"], folder, arguments.seconds)
+    guest, first = boot(configuration, built, ["info"])
     guest.stop()
     script = script_of(configuration, first.records[0], operations, arguments.seed)
-    guest, answers = boot(configuration, image, init, script, folder, arguments.seconds)
-    try:
-        if answers.refused:
-            say(f"{configuration.key}: refused: {answers.refused}")
-        save(configuration, places, guest, answers, script)
-    finally:
-        guest.stop()
+    if arguments.what != "sequences":
+        guest, answers = boot(configuration, built, script)
+        try:
+            if answers.refused:
+                say(f"{configuration.key}: refused: {answers.refused}")
+            save(configuration, places, guest, answers, script)
+        finally:
+            guest.stop()
+        say(f"{places.out}: {len(answers.records)} records")
+    if arguments.what != "tables":
+        _record_sequences(configuration, places, built, script)
     size = sum(file.stat().st_size for file in places.out.iterdir())
-    say(f"{places.out}: {len(answers.records)} records, {size // 1000} kB")
+    say(f"{places.out}: {size // 1000} kB")
 
 
 def main() -> None:
@@ -150,6 +202,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=600, help="how long a guest may take")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument(
+        "--what",
+        choices=("tables", "sequences", "both"),
+        default="tables",
+        help="sequences: what the CPU executed, added to a recording that is there",
+    )
+    parser.add_argument("--as-built", action="store_true", help="take the kernel as it lies in BUILDS")
+    parser.add_argument("--guests", type=Path, help="where guests leave their files (default: in BUILDS)")
     arguments = parser.parse_args()
     source = arguments.source.resolve()
     for key in arguments.config:

@@ -124,6 +124,11 @@ def modelled(events: Records, backend: str) -> Tokens:
     return out
 
 
+def invalidations(tokens: Tokens) -> int:
+    """How many of them invalidate TLB entries."""
+    return int(np.isin(tokens, [TLBI, INVLPG, CR4]).sum())
+
+
 def only_known(tokens: Tokens, tables: Iterable[int], page: int) -> Tokens:
     """Without stores to tables that the recording does not follow."""
     # A page counts, and small tables share one.

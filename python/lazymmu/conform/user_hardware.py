@@ -29,6 +29,10 @@ ELSEWHERE = (
     "kernel_init_pages",
     "switch_mm_irqs_off",
     "entry_SYSENTER_32",
+    "entry_SYSCALL_64",
+    "syscall_return_via_sysret",
+    "common_interrupt_return",
+    "error_entry",
     "restore_all_switch_stack",
     "check_and_switch_context",
     "vmap_pages_pte_range",
@@ -118,10 +122,8 @@ def _tokens(file: UserFile, model: Model, events: Records) -> Iterator[list[Toke
     arm64 = file.kernel.backend == "arm64"
     # Of fences between stores, only those of the table allocators were recorded.
     publish = {"arm64": ("dmb ishst",), "riscv": ("fence",)}.get(file.kernel.backend)
-    before = ""
-    for event in events:
-        last, kind = before, kinds[int(event["kind"])]
-        before = kind
+    sorts = [kinds[int(kind)] for kind in events["kind"]]
+    for event, last, kind, following in zip(events, ["", *sorts], sorts, [*sorts[1:], ""], strict=False):
         tokens: list[Token] = []
         if kind == "STORE" and event["mm"] == 1 and event["aux"] != USER_COPY:
             level = int(event["level"])
@@ -138,7 +140,8 @@ def _tokens(file: UserFile, model: Model, events: Records) -> Iterator[list[Toke
             tokens = [publish]
         elif arm64 and kind == "BAR":
             tokens = [("dsb ishst",), ("isb",)]
-        elif kind == "DSB":
+        elif kind == "DSB" and following != "SWITCH":
+            # That of a context switch is `__switch_to`'s.
             tokens = [(_DSB[int(event["aux"])],)]
         elif kind == "ISB":
             tokens = [("isb",)]

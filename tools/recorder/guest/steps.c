@@ -273,8 +273,18 @@ static void set_size(unsigned long bytes, const char *value)
 		close(fd);
 }
 
+/* So that a step takes no fault of its own stack. */
+static __attribute__((noinline)) void touch_stack(void)
+{
+	volatile char stack[0x4000];
+
+	for (unsigned long n = 0; n < sizeof(stack); n += 0x400)
+		stack[n] = 0;
+}
+
 void user_steps(unsigned long start, unsigned long page_bytes, unsigned long pmd_bytes, int thp, int mthp)
 {
+	touch_stack();
 	window = start;
 	page = page_bytes;
 	pmd = pmd_bytes;
