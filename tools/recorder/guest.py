@@ -85,8 +85,9 @@ class Guest:
         self.monitor_path.unlink(missing_ok=True)
         line = f"console={configuration.console} nokaslr loglevel=3 panic=-1 rdinit=/init {configuration.command_line}"
         self.command_line = line.strip()
+        cpus = 1 if plugin else configuration.cpus
         self.command = [
-            *configuration.qemu, "-accel", "tcg", "-smp", "1" if plugin else str(configuration.cpus), "-m", str(configuration.memory),
+            *configuration.qemu, "-accel", "tcg", "-smp", str(cpus), "-m", str(configuration.memory),
             "-display", "none", "-no-reboot", "-nodefaults", "-serial", "stdio",
             "-monitor", f"unix:{self.monitor_path},server,nowait",
             "-kernel", str(kernel), "-initrd", str(initrd), "-append", self.command_line,
