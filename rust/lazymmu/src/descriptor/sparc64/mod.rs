@@ -179,7 +179,8 @@ mod tests {
     fn values_of_the_headers() {
         assert_eq!(V.prot("PAGE_KERNEL"), Ok(0xbc00_0000_0000_07d0));
         assert_eq!(V.prot("PAGE_IOREMAP"), Ok(0xbc00_0000_0000_09d0));
-        assert_eq!(V.prot("PAGE_SHARED"), Ok(0x9c00_0000_0000_0690));
+        assert_eq!(V.prot("PAGE_SHARED"), Ok(0x9c00_0000_0000_0610));
+        assert_eq!(V.prot("PAGE_SHARED_EXEC"), Ok(0x9c00_0000_0000_0690));
         let page = V.pte(0x1_2345_6000, SUN4V.kernel());
         assert_eq!((page, V.address(Level::Pte, page)), (0xbc00_0001_2345_67d0, 0x1_2345_6000));
         assert_eq!(V.wrprotect(page), 0xb800_0001_2345_6790);
@@ -189,7 +190,8 @@ mod tests {
     fn values_of_the_headers_for_sun4u() {
         assert_eq!(U.prot("PAGE_KERNEL"), Ok(0x8000_0000_0000_1fb6));
         assert_eq!(U.prot("PAGE_IOREMAP"), Ok(0x8000_0000_0000_1f8e));
-        assert_eq!(U.prot("PAGE_SHARED"), Ok(0x8000_0000_0000_17b0));
+        assert_eq!(U.prot("PAGE_SHARED"), Ok(0x8000_0000_0000_07b0));
+        assert_eq!(U.prot("PAGE_SHARED_EXEC"), Ok(0x8000_0000_0000_17b0));
         let page = U.pte(0x1_2345_6000, SUN4U.kernel());
         assert_eq!((page, U.address(Level::Pte, page)), (0x8000_0001_2345_7fb6, 0x1_2345_6000));
         assert_eq!(U.wrprotect(page), 0x8000_0001_2345_7eb4);
