@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -79,6 +80,11 @@ def test_hypothesis(data: st.DataObject) -> None:
     tried = case(Drawn(data), 3, 6)
     note(to_toml(tried))
     compare(tried)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "cases").glob("*.toml")), ids=lambda path: path.stem)
+def test_what_once_differed(path: Path) -> None:
+    assert compare(from_toml(path.read_text())) > 0
 
 
 def test_cases_survive_toml() -> None:

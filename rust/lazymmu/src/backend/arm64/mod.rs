@@ -328,12 +328,13 @@ impl Backend for Arm64Backend {
     }
 
     fn lazy_enter<W: Watch>(k: &mut Kernel<Self, W>) -> Step {
-        let before = flags(k);
         if k.options.arm64_barriers == Arm64Barriers::LazyFlag && !ignores_irq(k) {
-            if before.lazy && k.options.lazy_irq == LazyIrq::Acts {
+            if flags(k).lazy && k.options.lazy_irq == LazyIrq::Acts {
                 k.warn(Warning::LazyNested, 0)?;
             }
-            k.set_flags(ThreadFlags { lazy: true, ..before });
+            // An interrupt in the warning may have changed the others.
+            let now = flags(k);
+            k.set_flags(ThreadFlags { lazy: true, ..now });
         }
         Ok(())
     }
