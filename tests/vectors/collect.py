@@ -144,7 +144,7 @@ def hash_dump(what: str) -> dict[str, int]:
 
 PPC = 0x3FFF_FFFF_FFFF_FF00
 DUMPS = (
-    # folder, backend, geometry, dump, shifts, address mask and shift of a link, reader, highest blank level
+    # folder, backend, geometry, dump, shifts, address mask and shift of a link, reader
     ("arm64-6.12.117-4k48", "arm64", "arm64-4k-48", "ptdump_kernel_page_tables.txt", [12, 21, 30, 39], 0xFFFF_FFFF_F000, 0, arm64_dump),
     ("arm64-7.3.4-4k48", "arm64", "arm64-4k-48", "ptdump_kernel_page_tables.txt.xz", [12, 21, 30, 39], 0xFFFF_FFFF_F000, 0, arm64_dump),
     ("arm64-7.3.4-64k48", "arm64", "arm64-64k-48", "ptdump_kernel_page_tables.txt", [16, 29, 42], 0xFFFF_FFFF_0000, 0, arm64_dump),
